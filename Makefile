@@ -1,0 +1,65 @@
+# Everything sets itself up: a virtual environment for PYTHON, the build, the tools.
+# `make test PYTHON=/path/to/python3.13t` uses another interpreter, in an environment of its own.
+
+PYTHON ?= python3
+CARGO ?= cargo
+VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag + sys.abiflags)')
+BIN := $(VENV)/bin
+RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: demo test test-python test-rust loom tsan lint bench bench-rust clean
+
+demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
+	$(BIN)/python examples/word_count.py
+
+test: test-rust test-python ## All tests of both languages.
+
+test-python: $(VENV)/built
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-rust: ## Twice: with what Linux has, and with what other systems get.
+	$(CARGO) test --release -p bchan
+	$(CARGO) test --release -p bchan --features portable
+
+loom: ## Model checking: all interleavings of small programs over the core.
+	scripts/loom.sh
+
+tsan: ## The stress tests under ThreadSanitizer.
+	scripts/tsan.sh
+
+lint: $(VENV)/tools
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p bchan --features portable --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest bchan._core
+
+bench: $(VENV)/built ## The figures of the README.
+	$(BIN)/bchan bench mpsc --compare-queue
+	$(BIN)/bchan bench mpsc --batch 1024
+	$(BIN)/bchan bench spsc
+	$(BIN)/python benchmarks/call_cost.py
+	$(BIN)/python benchmarks/idle_cpu.py
+	$(BIN)/python benchmarks/steady_state.py
+
+bench-rust: ## The core beside crossbeam-channel, rtrb and kanal.
+	cd benchmarks/rust && $(CARGO) bench
+
+$(VENV)/made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2' --group test
+	touch $@
+
+$(VENV)/built: $(VENV)/made $(RUST)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras bench
+	touch $@
+
+$(VENV)/tools: $(VENV)/built
+	$(BIN)/python -m pip install --quiet --group lint
+	touch $@
+
+clean: ## Removes what was built, and the environments.
+	rm -rf target .venv .venv-*

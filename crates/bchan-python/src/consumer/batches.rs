@@ -1,0 +1,29 @@
+//! Iterating by batches. Native, because a signal between a call and what a generator does with its
+//! result would lose a batch.
+
+use pyo3::prelude::*;
+
+use super::Consumer;
+
+/// Iterator over new arrays of what is there, until the end of the channel.
+#[pyclass(frozen, module = "bchan._core")]
+pub(crate) struct Batches {
+    consumer: Py<Consumer>,
+    n: Py<PyAny>,
+}
+
+#[pymethods]
+impl Batches {
+    #[new]
+    fn new(consumer: Py<Consumer>, n: Py<PyAny>) -> Self {
+        Self { consumer, n }
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.consumer.get().next_batch(self.n.bind_borrowed(py))
+    }
+}

@@ -1,0 +1,150 @@
+//! One handle, one user at a time: the check at the start of every call on a handle.
+//!
+//! | state | meaning |
+//! |---|---|
+//! | `CLOSED` | the handle was closed, for good |
+//! | generation | free for the next call in the process of that generation |
+//! | generation + `BUSY` | a call is under way |
+//!
+//! The generation grows when this process is forked, so a handle that came along is found out by
+//! the same comparison. With the GIL a call that doesn't let go of it can't meet another one, and
+//! only looks; a call that waits marks the handle busy first. Without the GIL every call marks it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::errors::Closed;
+
+const CLOSED: u32 = 0;
+const BUSY: u32 = 1;
+
+/// The state of a free handle in this process. Grows by 2 in the child of a fork.
+static GENERATION: AtomicU32 = AtomicU32::new(2);
+
+/// Has forks noticed from now on, also those that Python knows nothing of.
+pub(crate) fn watch_forks() {
+    extern "C" fn forked() {
+        GENERATION.fetch_add(2, Ordering::Relaxed);
+    }
+    static WATCHED: std::sync::Once = std::sync::Once::new();
+    // SAFETY: the handler only adds to an atomic, which is allowed in the child of any fork.
+    WATCHED.call_once(|| assert_eq!(unsafe { libc::pthread_atfork(None, None, Some(forked)) }, 0));
+}
+
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Refuses what was made before a fork.
+pub(crate) fn check_process(made_in: u32, what: &str) -> PyResult<()> {
+    if made_in == generation() {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(format!(
+        "this {what} came through a fork and belongs to the parent process; it can't be used in this one"
+    )))
+}
+
+/// Guards a handle's insides.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    state: AtomicU32,
+    what: &'static str,
+}
+
+impl Gate {
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { state: AtomicU32::new(generation()), what }
+    }
+
+    /// Lets a call in, or says why not.
+    #[inline(always)]
+    pub(crate) fn enter(&self) -> PyResult<Pass<'_>> {
+        self.enter_quickly().ok_or_else(|| self.refusal())
+    }
+
+    /// Lets a call in, if it can.
+    #[inline(always)]
+    pub(crate) fn enter_quickly(&self) -> Option<Pass<'_>> {
+        let generation = generation();
+        #[cfg(Py_GIL_DISABLED)]
+        // Acquire: sees what the last call did; pairs with the Release in `Pass::drop`.
+        let is_ours = self
+            .state
+            .compare_exchange(generation, generation | BUSY, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+        // Relaxed here and below: the GIL orders one call after the other.
+        #[cfg(not(Py_GIL_DISABLED))]
+        let is_ours = self.state.load(Ordering::Relaxed) == generation;
+        // Made only if it is ours: dropping one ends the call.
+        is_ours.then(|| Pass { gate: self, is_marked: cfg!(Py_GIL_DISABLED) })
+    }
+
+    /// Why no call can be let in.
+    #[cold]
+    fn refusal(&self) -> PyErr {
+        let what = self.what;
+        match self.state.load(Ordering::Relaxed) {
+            CLOSED => Closed::new_err(format!("this {what} is closed")),
+            state => check_process(state & !BUSY, what).err().unwrap_or_else(|| {
+                PyRuntimeError::new_err(format!(
+                    "this {what} is in use by another thread; one thread at a time may use a {what}, \
+                     and each thread can have its own"
+                ))
+            }),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == CLOSED
+    }
+
+    /// Whether the handle was made in this process.
+    pub(crate) fn is_home(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        state == CLOSED || state & !BUSY == generation()
+    }
+}
+
+/// A call on a handle that was let in; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    gate: &'a Gate,
+    is_marked: bool,
+}
+
+impl Pass<'_> {
+    /// Marks the handle busy; to be called before letting go of the GIL.
+    pub(crate) fn mark(&mut self) {
+        let state = self.gate.state.load(Ordering::Relaxed) | BUSY;
+        self.gate.state.store(state, Ordering::Relaxed);
+        self.is_marked = true;
+    }
+
+    /// Runs the handlers of signals that have come. One may have forked: the child must not go on.
+    pub(crate) fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
+        py.check_signals()?;
+        match self.gate.is_home() {
+            true => Ok(()),
+            false => Err(self.gate.refusal()),
+        }
+    }
+
+    /// Ends the call and every call to come.
+    pub(crate) fn close(mut self) {
+        self.is_marked = false;
+        self.gate.state.store(CLOSED, Ordering::Release);
+    }
+}
+
+impl Drop for Pass<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.is_marked {
+            let state = self.gate.state.load(Ordering::Relaxed) & !BUSY;
+            self.gate.state.store(state, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! One item between Python and a slot.
+//!
+//! The common numbers have a way of their own: a Python int or float to a register and back. Every
+//! other dtype goes through NumPy, which knows how to assign and to make its scalars.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use numpy::npyffi::{
+    NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ENSUREARRAY, NPY_ARRAY_ENSURECOPY, PY_ARRAY_API, PyArray_Descr,
+    PyArrayObject,
+};
+use numpy::{PyArrayDescr, PyArrayDescrMethods};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::{Borrowed, ffi};
+
+use crate::arguments::describe;
+use crate::detached::{PyFloat_AsDouble, PyNumber_Index};
+
+/// How an item is converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bool,
+    Signed,
+    Unsigned,
+    Float,
+    /// Through NumPy.
+    Other,
+}
+
+/// The item type of a channel.
+#[derive(Debug)]
+pub(crate) struct ItemType {
+    kind: Kind,
+    size: usize,
+    descr: Py<PyArrayDescr>,
+}
+
+/// An item on its way into a slot.
+pub(crate) enum Encoded<'py> {
+    /// A number, in the low bytes.
+    Bits(u64),
+    /// A NumPy array without dimensions that holds it.
+    Array(Bound<'py, PyAny>),
+}
+
+impl ItemType {
+    /// The type for `descr`, if its items are plain bytes.
+    pub(crate) fn new(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Self> {
+        let name = || descr.str().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        if descr.has_object() || !b"biufcmMSUV".contains(&descr.kind()) {
+            return Err(PyTypeError::new_err(format!(
+                "dtype must have items of plain bytes (numbers, times, fixed strings, records of them), got {}",
+                name()
+            )));
+        }
+        if descr.has_subarray() {
+            return Err(PyTypeError::new_err(format!(
+                "dtype must not be a subarray, got {}; make it the field of a record",
+                name()
+            )));
+        }
+        if descr.itemsize() == 0 {
+            return Err(PyValueError::new_err(format!(
+                "dtype must have items of at least 1 byte, got {} of 0",
+                name()
+            )));
+        }
+        let (size, native) = (descr.itemsize(), descr.is_native_byteorder() != Some(false));
+        let kind = match descr.kind() {
+            b'b' => Kind::Bool,
+            b'i' if native => Kind::Signed,
+            b'u' if native => Kind::Unsigned,
+            b'f' if native && (size == 4 || size == 8) => Kind::Float,
+            _ => Kind::Other,
+        };
+        Ok(Self { kind, size, descr: descr.clone().unbind() })
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn descr(&self) -> &Py<PyArrayDescr> {
+        &self.descr
+    }
+
+    /// The dtype, as NumPy's C functions take it.
+    #[inline(always)]
+    pub(crate) fn descr_ptr(&self) -> *mut PyArray_Descr {
+        self.descr.as_ptr().cast()
+    }
+
+    /// A new reference to the dtype, for those of NumPy's functions that keep it.
+    pub(crate) fn descr_owned(&self, py: Python<'_>) -> *mut PyArray_Descr {
+        self.descr.clone_ref(py).into_ptr().cast()
+    }
+
+    /// Whether converting an item may run Python code.
+    #[inline(always)]
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.kind == Kind::Other
+    }
+
+    /// The bits of a number that is just what the dtype wants; `None` for all that needs a closer
+    /// look. Runs no Python code and sets no exception.
+    #[inline(always)]
+    pub(crate) fn quick_bits(&self, item: Borrowed<'_, '_, PyAny>) -> Option<u64> {
+        let item = item.as_ptr();
+        // SAFETY: `item` is an object, and the conversions are for its exact type.
+        unsafe {
+            match self.kind {
+                Kind::Unsigned if ffi::PyLong_CheckExact(item) != 0 => {
+                    let value = ffi::PyLong_AsUnsignedLongLong(item);
+                    // The largest value also stands for failure, so it goes the long way.
+                    if value >= u64::MAX >> (64 - 8 * self.size) {
+                        ffi::PyErr_Clear();
+                        return None;
+                    }
+                    Some(value)
+                }
+                Kind::Signed if ffi::PyLong_CheckExact(item) != 0 => {
+                    let value = ffi::PyLong_AsLongLong(item);
+                    let most = i64::MAX >> (64 - 8 * self.size);
+                    if value == -1 || !(-most - 1..=most).contains(&value) {
+                        ffi::PyErr_Clear();
+                        return None;
+                    }
+                    Some(value as u64)
+                }
+                Kind::Float if ffi::PyFloat_CheckExact(item) != 0 => {
+                    Some(self.float_bits(ffi::PyFloat_AS_DOUBLE(item)))
+                }
+                _ => None,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn float_bits(&self, value: f64) -> u64 {
+        if self.size == 8 { value.to_bits() } else { u64::from((value as f32).to_bits()) }
+    }
+
+    /// Takes a Python object apart. May run Python code, so it comes before any claim.
+    #[cold]
+    pub(crate) fn encode<'py>(&self, item: Borrowed<'_, 'py, PyAny>) -> PyResult<Encoded<'py>> {
+        match self.kind {
+            Kind::Signed => {
+                let most = i128::from(i64::MAX >> (64 - 8 * self.size));
+                self.encode_integer(item, -most - 1, most)
+            }
+            Kind::Unsigned => self.encode_integer(item, 0, (u64::MAX >> (64 - 8 * self.size)).into()),
+            Kind::Float => self.encode_float(item),
+            Kind::Bool => self.encode_bool(item),
+            Kind::Other => self.encode_other(item),
+        }
+    }
+
+    /// Whatever is an integer in Python's eyes and within the limits.
+    fn encode_integer<'py>(
+        &self,
+        item: Borrowed<'_, 'py, PyAny>,
+        least: i128,
+        most: i128,
+    ) -> PyResult<Encoded<'py>> {
+        let py = item.py();
+        // SAFETY: `item` is an object; null means an exception was set.
+        let index = unsafe { Bound::from_owned_ptr_or_err(py, PyNumber_Index(item.as_ptr())) };
+        let index = index.map_err(|error| self.in_our_words(error, "an integer", item))?;
+        match index.extract::<i128>() {
+            Ok(value) if (least..=most).contains(&value) => Ok(Encoded::Bits(value as u64)),
+            _ => Err(PyOverflowError::new_err(format!(
+                "item of dtype {} must be at least {least} and at most {most}, got {}",
+                self.descr.bind(py),
+                describe(item)
+            ))),
+        }
+    }
+
+    fn encode_float<'py>(&self, item: Borrowed<'_, 'py, PyAny>) -> PyResult<Encoded<'py>> {
+        // SAFETY: `item` is an object; a failure leaves an exception.
+        let value = unsafe { PyFloat_AsDouble(item.as_ptr()) };
+        match PyErr::take(item.py()) {
+            Some(error) => Err(self.in_our_words(error, "a number", item)),
+            None => Ok(Encoded::Bits(self.float_bits(value))),
+        }
+    }
+
+    /// A `TypeError` said with dtype and value; any other exception as it is.
+    fn in_our_words(&self, error: PyErr, wanted: &str, item: Borrowed<'_, '_, PyAny>) -> PyErr {
+        if error.is_instance_of::<PyTypeError>(item.py()) { self.wrong_type(wanted, item) } else { error }
+    }
+
+    fn encode_bool<'py>(&self, item: Borrowed<'_, 'py, PyAny>) -> PyResult<Encoded<'py>> {
+        let value = item.extract::<bool>().map_err(|_| self.wrong_type("a bool", item))?;
+        Ok(Encoded::Bits(value.into()))
+    }
+
+    fn encode_other<'py>(&self, item: Borrowed<'_, 'py, PyAny>) -> PyResult<Encoded<'py>> {
+        let py = item.py();
+        // A copy of its own, and never a subclass, which could change it as it is made.
+        let flags = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ENSUREARRAY | NPY_ARRAY_ENSURECOPY;
+        // SAFETY: an object and a reference to a dtype, which the call takes over.
+        let array = unsafe {
+            let (item, descr) = (item.as_ptr(), self.descr_owned(py));
+            let array = PY_ARRAY_API.PyArray_FromAny(py, item, descr, 0, 0, flags, ptr::null_mut());
+            Bound::from_owned_ptr_or_err(py, array)?
+        };
+        // SAFETY: `PyArray_FromAny` makes arrays.
+        if unsafe { (*array.as_ptr().cast::<PyArrayObject>()).nd } != 0 {
+            return Err(self.wrong_type("a single one", item));
+        }
+        Ok(Encoded::Array(array))
+    }
+
+    fn wrong_type(&self, wanted: &str, item: Borrowed<'_, '_, PyAny>) -> PyErr {
+        let (dtype, value) = (self.descr.bind(item.py()), describe(item));
+        PyTypeError::new_err(format!("item of dtype {dtype} must be {wanted}, got {value}"))
+    }
+
+    /// Writes an encoded item.
+    ///
+    /// # Safety
+    /// `slot` must be writable for one item of this type.
+    pub(crate) unsafe fn write(&self, item: &Encoded<'_>, slot: *mut u8) {
+        match item {
+            // SAFETY: as the caller says.
+            Encoded::Bits(bits) => unsafe { self.write_bits(*bits, slot) },
+            // SAFETY: `encode_other` made an array of one item of this type.
+            Encoded::Array(array) => unsafe {
+                let data = (*array.as_ptr().cast::<PyArrayObject>()).data;
+                ptr::copy_nonoverlapping(data.cast_const().cast(), slot, self.size);
+            },
+        }
+    }
+
+    /// Writes a number.
+    ///
+    /// # Safety
+    /// `slot` must be writable for one item of this type, which must be a number.
+    #[inline(always)]
+    pub(crate) unsafe fn write_bits(&self, bits: u64, slot: *mut u8) {
+        // SAFETY: as the caller says; numbers have 1, 2, 4 or 8 bytes.
+        unsafe {
+            match self.size {
+                8 => slot.cast::<u64>().write_unaligned(bits),
+                4 => slot.cast::<u32>().write_unaligned(bits as u32),
+                2 => slot.cast::<u16>().write_unaligned(bits as u16),
+                _ => slot.write(bits as u8),
+            }
+        }
+    }
+
+    /// A new Python object for the item at `slot`; null with an exception set if that fails.
+    ///
+    /// # Safety
+    /// `slot` must be readable for one item of this type.
+    #[inline(always)]
+    pub(crate) unsafe fn decode(&self, py: Python<'_>, slot: *const u8) -> *mut ffi::PyObject {
+        // SAFETY: as the caller says; numbers have 1, 2, 4 or 8 bytes.
+        unsafe {
+            match (self.kind, self.size) {
+                (Kind::Unsigned, 8) => ffi::PyLong_FromUnsignedLongLong(slot.cast::<u64>().read_unaligned()),
+                (Kind::Unsigned, 4) => {
+                    ffi::PyLong_FromUnsignedLongLong(slot.cast::<u32>().read_unaligned().into())
+                }
+                (Kind::Unsigned, 2) => ffi::PyLong_FromLong(slot.cast::<u16>().read_unaligned().into()),
+                (Kind::Unsigned, _) => ffi::PyLong_FromLong(slot.read().into()),
+                (Kind::Signed, 8) => ffi::PyLong_FromLongLong(slot.cast::<i64>().read_unaligned()),
+                (Kind::Signed, 4) => ffi::PyLong_FromLongLong(slot.cast::<i32>().read_unaligned().into()),
+                (Kind::Signed, 2) => ffi::PyLong_FromLong(slot.cast::<i16>().read_unaligned().into()),
+                (Kind::Signed, _) => ffi::PyLong_FromLong(slot.cast::<i8>().read().into()),
+                (Kind::Float, 8) => ffi::PyFloat_FromDouble(slot.cast::<f64>().read_unaligned()),
+                (Kind::Float, _) => ffi::PyFloat_FromDouble(slot.cast::<f32>().read_unaligned().into()),
+                (Kind::Bool, _) => ffi::PyBool_FromLong(slot.read().into()),
+                (Kind::Other, _) => self.decode_other(py, slot),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `decode`.
+    #[cold]
+    unsafe fn decode_other(&self, py: Python<'_>, slot: *const u8) -> *mut ffi::PyObject {
+        // SAFETY: NumPy copies one item of this dtype; without a base it makes a scalar of its own.
+        unsafe {
+            PY_ARRAY_API.PyArray_Scalar(
+                py,
+                slot.cast_mut().cast::<c_void>(),
+                self.descr_ptr(),
+                ptr::null_mut(),
+            )
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `bchan._core`: the binding between Python and the core. It converts, checks and waits without
+//! the GIL; what a channel is, the core knows.
+
+mod arguments;
+mod array;
+mod channel;
+mod consumer;
+mod detached;
+mod errors;
+mod gate;
+mod item;
+mod methods;
+mod producer;
+
+/// The native part of bchan.
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::channel::Channel;
+    #[pymodule_export]
+    use crate::consumer::Consumer;
+    #[pymodule_export]
+    use crate::consumer::batches::Batches;
+    #[pymodule_export]
+    use crate::errors::{ChannelError, Closed, EndOfChannel};
+    #[pymodule_export]
+    use crate::methods::hot_methods;
+    #[pymodule_export]
+    use crate::producer::Producer;
+    #[pymodule_export]
+    const MAX_PRODUCERS: usize = bchan::MAX_PRODUCERS;
+    #[pymodule_export]
+    const MAX_CAPACITY: usize = bchan::MAX_CAPACITY;
+
+    /// `(version, profile, target, target_cpu, free_threaded)` of this build.
+    #[pyfunction]
+    fn _build() -> (&'static str, &'static str, &'static str, &'static str, bool) {
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        let free_threaded = cfg!(Py_GIL_DISABLED);
+        (env!("CARGO_PKG_VERSION"), profile, env!("BCHAN_TARGET"), env!("BCHAN_TARGET_CPU"), free_threaded)
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        for class in [py.get_type::<Producer>(), py.get_type::<Consumer>()] {
+            hot_methods(class)?;
+        }
+        crate::gate::watch_forks();
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Zero-copy sending: slots reserved, written through a view, and committed.
+
+use pyo3::Borrowed;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::{Inner, Producer, closed, refusal};
+use crate::arguments::{Timeout, count, count_from};
+use crate::array;
+use crate::detached::Attached;
+use crate::errors::must_be;
+
+impl Producer {
+    /// Claims up to `n` free slots, waiting for the first one.
+    pub(crate) fn reserve<'py>(
+        &self,
+        n: Borrowed<'_, 'py, PyAny>,
+        timeout: Timeout,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, wanted) = (n.py(), count(n, "n")?);
+        let (mut pass, inner) = self.enter()?;
+        loop {
+            if let Some(slots) = self.claim(py, inner, wanted)? {
+                return Ok(slots);
+            }
+            match &mut inner.tx {
+                Some(tx) => self.wait(py, &mut pass, tx, "reserve", timeout)?,
+                None => return Err(refusal(false)),
+            }
+        }
+    }
+
+    /// Claims up to `n` free slots; `None` when full.
+    pub(crate) fn try_reserve<'py>(
+        &self,
+        n: Borrowed<'_, 'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let wanted = count(n, "n")?;
+        let (_pass, inner) = self.enter()?;
+        self.claim(n.py(), inner, wanted)
+    }
+
+    fn claim<'py>(
+        &self,
+        py: Python<'py>,
+        inner: &mut Inner,
+        wanted: usize,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (Some(tx), None) = (&mut inner.tx, &inner.reserved) else {
+            return Err(refusal(inner.reserved.is_some()));
+        };
+        if tx.is_closed() {
+            return Err(closed());
+        }
+        let n = tx.free(wanted);
+        if n == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the slots are free until committed; `mapping` keeps them mapped.
+        let slots = unsafe { array::view(self.mapping.bind(py), &self.item, tx.claim(n), n, true)? };
+        inner.reserved = Some((slots.clone().unbind(), n));
+        Ok(Some(slots))
+    }
+
+    /// Sends the first `n` slots of the reservation.
+    pub(crate) fn commit(&self, n: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
+        let n = count_from(n, "n", 0)?;
+        let (pass, inner) = self.enter()?;
+        let Some((_, most)) = &inner.reserved else {
+            return Err(no_reservation("commit"));
+        };
+        if n > *most {
+            return Err(must_be("n", format_args!("at most {most}, the length of the reservation"), n));
+        }
+        let slots = end_reservation(inner);
+        let sent = match (&mut inner.tx, n) {
+            (Some(_), 0) => Ok(()),
+            (Some(tx), n) => tx.commit(n).map_err(|_| closed()),
+            (None, _) => Err(refusal(false)),
+        };
+        // The view goes last: that may run Python code, which then meets a handle at rest.
+        drop(pass);
+        drop(slots);
+        sent
+    }
+
+    /// Gives the reservation back.
+    pub(crate) fn abort(&self) -> PyResult<()> {
+        let (pass, inner) = self.enter()?;
+        let slots = end_reservation(inner);
+        drop(pass);
+        slots.map(drop).ok_or_else(|| no_reservation("abort"))
+    }
+}
+
+/// Ends the reservation, if there is one; gives its view, which is read-only from now on.
+pub(super) fn end_reservation(inner: &mut Inner) -> Option<Attached> {
+    let (slots, _) = inner.reserved.take()?;
+    array::freeze(&slots);
+    Some(Attached::new(slots))
+}
+
+#[cold]
+fn no_reservation(call: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("{call}() needs an open reservation: call reserve() first"))
+}

@@ -1,0 +1,126 @@
+//! What can go wrong, each with the value and the limit.
+
+use std::fmt;
+
+/// Why a channel could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigError {
+    /// `capacity` is 0 or above the limit.
+    Capacity {
+        /// What was asked for.
+        value: usize,
+        /// The largest capacity there is.
+        limit: usize,
+    },
+    /// `item_size` is 0 or above the limit.
+    ItemSize {
+        /// What was asked for, in bytes.
+        value: usize,
+        /// The largest item there is, in bytes.
+        limit: usize,
+    },
+    /// `max_producers` is 0 or above the limit.
+    MaxProducers {
+        /// What was asked for.
+        value: usize,
+        /// The largest number there is.
+        limit: usize,
+    },
+    /// One ring would need more memory than the machine has.
+    Memory {
+        /// Bytes that one ring needs.
+        needed: u64,
+        /// Bytes of memory that the machine has.
+        available: u64,
+    },
+    /// The system refused the memory map.
+    Map {
+        /// Bytes of address space that were asked for.
+        bytes: u64,
+        /// The system's reason.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capacity { value, limit } => {
+                write!(f, "capacity must be at least 1 and at most {limit}, got {value}")
+            }
+            Self::ItemSize { value, limit } => {
+                write!(f, "item size must be at least 1 byte and at most {limit}, got {value}")
+            }
+            Self::MaxProducers { value, limit } => {
+                write!(f, "max_producers must be at least 1 and at most {limit}, got {value}")
+            }
+            Self::Memory { needed, available } => {
+                write!(f, "one ring needs {needed} bytes, this machine has {available} bytes of memory")
+            }
+            Self::Map { bytes, reason } => {
+                write!(f, "no memory map of {bytes} bytes to be had: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Why a handle could not be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandleError {
+    /// The channel was closed.
+    Closed,
+    /// The last producer had closed and the consumer was told the end.
+    Ended,
+    /// All producers' places are taken.
+    ProducersTaken {
+        /// How many places there are.
+        max_producers: usize,
+    },
+    /// The one consumer's place is taken.
+    ConsumerTaken,
+}
+
+impl fmt::Display for HandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => write!(f, "the channel is closed"),
+            Self::Ended => {
+                write!(f, "the channel has ended: its last producer closed and its consumer was told so")
+            }
+            Self::ProducersTaken { max_producers } => {
+                write!(f, "all producers' places are taken (max_producers={max_producers})")
+            }
+            Self::ConsumerTaken => write!(f, "the channel's one consumer is already open"),
+        }
+    }
+}
+
+impl std::error::Error for HandleError {}
+
+/// Why a call that may wait stopped without what it waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Sending is refused: the channel was closed.
+    Closed,
+    /// Nothing more will come: closed, or the last producer left, and all is drained.
+    Ended,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal arrived; the caller decides whether to wait on.
+    Interrupted,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the channel is closed",
+            Self::Ended => "nothing more will come",
+            Self::TimedOut => "the deadline passed",
+            Self::Interrupted => "a signal arrived",
+        })
+    }
+}
+
+impl std::error::Error for Stop {}

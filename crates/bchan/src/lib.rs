@@ -1,0 +1,44 @@
+//! Bounded channels between threads: lanes, futex waiting, zero-copy claims.
+//!
+//! This crate is the core of the Python package `bchan` and knows nothing of Python.
+//! Its rooms, each of which imports only from those before it:
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`error`] | what can go wrong, each with the value and the limit |
+//! | `sync` | std's atomics, or loom's under the model checker |
+//! | `layout` | every word that threads share, as `repr(C)`, and where it lies |
+//! | `memory` | the memory of one channel: the map, and the rings mapped twice |
+//! | `lane` | a ring with one writer and one reader |
+//! | [`wait`] | barrier, futex, event count, spinning |
+//! | [`channel`] | registration, producers, the consumer, closing, counters |
+//!
+//! A channel belongs to the process that made it. Its memory is shared with the child of a fork, so a
+//! handle must not be used, nor dropped, there.
+//!
+//! # Example
+//! ```
+//! use bchan::{Channel, Config};
+//!
+//! let channel = Channel::new(&Config { item_size: 8, capacity: 1024, max_producers: 2, ..Config::default() })?;
+//! let mut tx = channel.producer()?;
+//! let mut rx = channel.consumer()?;
+//! std::thread::spawn(move || tx.send_all(&[1_u64, 2, 3])).join().unwrap()?;
+//! let mut buffer = [0_u64; 8];
+//! assert_eq!(rx.receive_into(&mut buffer)?, 3);
+//! assert_eq!(rx.receive::<u64>(), Err(bchan::Stop::Ended));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod channel;
+pub mod error;
+mod lane;
+mod layout;
+mod memory;
+mod sync;
+pub mod wait;
+
+pub use channel::{Channel, Config, Consumer, Plain, Producer, Stats};
+pub use error::{ConfigError, HandleError, Stop};
+pub use layout::{MAX_CAPACITY, MAX_PRODUCERS};
+pub use wait::{Barrier, Deadline};

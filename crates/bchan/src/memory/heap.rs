@@ -1,0 +1,123 @@
+//! Plain memory, where there are no maps to be had, and under the model checker.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use crate::error::ConfigError;
+use crate::layout::{ChannelHeader, Geometry};
+
+/// Only padding hangs on it here. The model's rings have no padding, so that their slots
+/// are soon used again.
+pub(super) fn page_size() -> usize {
+    if cfg!(loom) { 1 } else { 4096 }
+}
+
+/// Not known without the system's help, so only the allocator sets a limit.
+pub(super) fn physical_bytes() -> u64 {
+    isize::MAX as u64
+}
+
+/// Headers and rings of a channel.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// What the allocator gave; `base` is the first place in it that suits a header.
+    allocation: NonNull<u8>,
+    layout: Layout,
+    base: NonNull<u8>,
+    #[cfg(loom)]
+    model: Model,
+}
+
+impl Segment {
+    /// Asks for no more alignment than any allocation has: for that the standard library's allocator
+    /// gets zeroes from the system, untouched; else it would write them all.
+    const ALIGN: usize = align_of::<usize>();
+
+    pub(super) fn new(geometry: &Geometry) -> Result<Self, ConfigError> {
+        const HEADER_ALIGN: usize = align_of::<ChannelHeader>();
+        let bytes = geometry.total_bytes();
+        let refused = |reason: &str| ConfigError::Map { bytes, reason: reason.to_owned() };
+        let layout = usize::try_from(bytes.saturating_add(HEADER_ALIGN as u64))
+            .ok()
+            .and_then(|bytes| Layout::from_size_align(bytes, Self::ALIGN).ok())
+            .ok_or_else(|| refused("larger than the address space"))?;
+        // SAFETY: the layout's size is at least that of the header.
+        let allocation =
+            NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(|| refused("out of memory"))?;
+        // SAFETY: at most `HEADER_ALIGN - 1` bytes are skipped, and there are that many more.
+        let base = unsafe { allocation.add(allocation.align_offset(HEADER_ALIGN)) };
+        Ok(Self {
+            allocation,
+            layout,
+            base,
+            #[cfg(loom)]
+            model: Model::new(base, geometry),
+        })
+    }
+
+    pub(super) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Plain memory can't be mapped twice.
+    pub(super) fn mirror(&self, _offset: u64, _len: u64) -> Option<Mirror> {
+        None
+    }
+
+    #[cfg(loom)]
+    pub(super) fn cells(&self, lane: usize) -> crate::sync::Arc<Vec<loom::cell::UnsafeCell<()>>> {
+        self.model.cells[lane].clone()
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        #[cfg(loom)]
+        self.model.drop_headers(self.base);
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { dealloc(self.allocation.as_ptr(), self.layout) };
+    }
+}
+
+/// A ring mapped twice: there is none here.
+#[derive(Debug)]
+pub(super) enum Mirror {}
+
+impl Mirror {
+    pub(super) fn base(&self) -> NonNull<u8> {
+        match *self {}
+    }
+}
+
+/// What the model checker needs: headers made by hand, and a cell to watch each slot.
+#[cfg(loom)]
+#[derive(Debug)]
+struct Model {
+    cells: Vec<crate::sync::Arc<Vec<loom::cell::UnsafeCell<()>>>>,
+}
+
+#[cfg(loom)]
+impl Model {
+    fn new(base: NonNull<u8>, geometry: &Geometry) -> Self {
+        for lane in 0..geometry.lanes as usize {
+            // SAFETY: the lanes' headers follow the channel's.
+            unsafe { Self::lane(base, lane).write(crate::layout::LaneHeader::new()) };
+        }
+        let cells = || (0..geometry.slots).map(|_| loom::cell::UnsafeCell::new(())).collect();
+        Self { cells: (0..geometry.lanes).map(|_| crate::sync::Arc::new(cells())).collect() }
+    }
+
+    fn lane(base: NonNull<u8>, lane: usize) -> NonNull<crate::layout::LaneHeader> {
+        // SAFETY: as in `Memory::lane_header`.
+        unsafe { base.add(size_of::<ChannelHeader>()).cast().add(lane) }
+    }
+
+    fn drop_headers(&self, base: NonNull<u8>) {
+        for lane in 0..self.cells.len() {
+            // SAFETY: written in `new`, dropped once.
+            unsafe { Self::lane(base, lane).drop_in_place() };
+        }
+        // SAFETY: written by `Memory::new`, dropped once.
+        unsafe { base.cast::<ChannelHeader>().drop_in_place() };
+    }
+}

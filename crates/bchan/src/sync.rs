@@ -1,0 +1,52 @@
+//! The one file that chooses between std's atomics and loom's.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering, fence},
+};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering, fence},
+};
+
+/// Tells the processor (or the model checker) that this thread spins.
+#[inline]
+pub(crate) fn spin_hint() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+/// A word that a thread can park on.
+///
+/// It is one `AtomicU32`; the model checker has no futex, so there it brings a queue along.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct FutexWord {
+    value: AtomicU32,
+    #[cfg(loom)]
+    pub(crate) queue: (loom::sync::Mutex<()>, loom::sync::Condvar),
+}
+
+impl FutexWord {
+    pub(crate) fn new(value: u32) -> Self {
+        Self {
+            value: AtomicU32::new(value),
+            #[cfg(loom)]
+            queue: (loom::sync::Mutex::new(()), loom::sync::Condvar::new()),
+        }
+    }
+}
+
+impl std::ops::Deref for FutexWord {
+    type Target = AtomicU32;
+
+    #[inline]
+    fn deref(&self) -> &AtomicU32 {
+        &self.value
+    }
+}

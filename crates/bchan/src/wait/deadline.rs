@@ -1,0 +1,22 @@
+//! Until when to wait.
+
+use std::time::{Duration, Instant};
+
+/// A point in time, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// Wait for ever.
+    pub const NEVER: Self = Self(None);
+
+    /// `timeout` from now; never, if that lies beyond what the clock can tell.
+    pub fn after(timeout: Duration) -> Self {
+        Self(Instant::now().checked_add(timeout))
+    }
+
+    /// What is left: `None` for ever, zero when it has passed.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        self.0.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+}

@@ -1,0 +1,12 @@
+//! Waiting: spin a little, then park; nothing on the fast path of those who need not wait.
+
+mod barrier;
+mod deadline;
+mod event;
+mod futex;
+mod spin;
+
+pub use barrier::Barrier;
+pub use deadline::Deadline;
+pub(crate) use event::{Event, Waking};
+pub(crate) use spin::Spin;

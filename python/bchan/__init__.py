@@ -1,0 +1,36 @@
+"""Bounded channels between threads: batches, zero-copy, back-pressure, termination.
+
+Example:
+    >>> import threading
+    >>> import numpy as np
+    >>> import bchan
+    >>> ch = bchan.Channel(np.uint64, capacity=1024, mode="mpsc", max_producers=2)
+    >>> def produce(tx: bchan.Producer) -> None:
+    ...     with tx:
+    ...         tx.send_batch(np.arange(1000, dtype=np.uint64))
+    >>> threads = [threading.Thread(target=produce, args=(ch.producer(),)) for _ in range(2)]
+    >>> for thread in threads:
+    ...     thread.start()
+    >>> int(sum(batch.sum() for batch in ch.consumer().batches(256)))
+    999000
+"""
+
+from bchan._build import BuildInfo, __version__, build_info
+from bchan._channel import Channel
+from bchan._consumer import Consumer
+from bchan._core import ChannelError, Closed, EndOfChannel
+from bchan._producer import Producer
+from bchan._stats import Stats
+
+__all__ = [
+    "BuildInfo",
+    "Channel",
+    "ChannelError",
+    "Closed",
+    "Consumer",
+    "EndOfChannel",
+    "Producer",
+    "Stats",
+    "__version__",
+    "build_info",
+]

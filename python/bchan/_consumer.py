@@ -1,0 +1,108 @@
+"""The receiving side."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from bchan import _core
+from bchan._leaving import masking_nothing
+from bchan._types import Array
+
+
+@_core.hot_methods
+class Consumer(_core.Consumer):
+    """The consumer of a channel, from `Channel.consumer`. One thread at a time may use it.
+
+    Iterating over it gives one message after the other and stops when the last producer has closed
+    and all is received. Leaving a `with` block closes it; the channel's next consumer goes on
+    where it was.
+
+    Example:
+        >>> import bchan
+        >>> ch = bchan.Channel("u4", capacity=8, mode="spsc")
+        >>> with ch.producer() as tx:
+        ...     tx.send_batch([1, 2, 3])
+        >>> with ch.consumer() as rx:
+        ...     for item in rx:
+        ...         print(item)
+        1
+        2
+        3
+    """
+
+    __slots__ = ()
+
+    def batches(self, n: int) -> Iterator[Array[Any]]:
+        """Iterate over new arrays of what is there, until the end of the channel.
+
+        Args:
+            n: Messages in a batch at most, at least 1.
+
+        Returns:
+            Iterator over one-dimensional arrays, 1 to n long.
+
+        Raises:
+            Closed: This handle was closed.
+
+        Example:
+            >>> import bchan
+            >>> ch = bchan.Channel("u4", capacity=8, mode="spsc")
+            >>> with ch.producer() as tx:
+            ...     tx.send_batch([1, 2, 3])
+            >>> [batch.tolist() for batch in ch.consumer().batches(2)]
+            [[1, 2], [3]]
+        """
+        return _core.Batches(self, n)
+
+    @contextmanager
+    def view(self, n: int, timeout: float | None = None) -> Iterator[Array[Any]]:
+        """Read messages where they are: peek, then release them all unless an exception comes.
+
+        Args:
+            n: Messages wanted at most, at least 1.
+            timeout: Seconds to wait at most for the first; None for ever.
+
+        Yields:
+            Read-only array over the ring itself, 1 to n long. All of it is released at the end of
+            the block, unless the block has done so by itself. After an exception its messages stay
+            in the channel, and come again.
+
+        Raises:
+            EndOfChannel: Nothing more will come.
+            TimeoutError: Nothing came.
+
+        Example:
+            >>> import bchan
+            >>> ch = bchan.Channel("u4", capacity=8, mode="spsc")
+            >>> with ch.producer() as tx:
+            ...     tx.send_batch([1, 2, 3])
+            >>> with ch.consumer().view(8) as view:
+            ...     int(view.max())
+            3
+        """
+        view = self.peek(n, timeout)
+        length = len(view)
+        try:
+            yield view
+        except BaseException:
+            if self._is_open(view):
+                self.release(0)
+            raise
+        if self._is_open(view):
+            self.release(length)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with masking_nothing(error):
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<bchan.Consumer {'closed' if self.closed else 'open'}>"
