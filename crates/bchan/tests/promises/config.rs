@@ -91,7 +91,8 @@ fn resident() -> usize {
 #[test]
 fn unused_lanes_cost_address_space_only() {
     let before = resident();
-    let config = Config { item_size: 8, capacity: 1 << 16, max_producers: MAX_PRODUCERS, ..Config::default() };
+    let config =
+        Config { item_size: 8, capacity: 1 << 16, max_producers: MAX_PRODUCERS, ..Config::default() };
     let channel = Channel::new(&config).unwrap();
     let mut producers: Vec<_> = (0..MAX_PRODUCERS).map(|_| channel.producer().unwrap()).collect();
     assert_eq!(producers[MAX_PRODUCERS - 1].try_send(1_u64), Ok(true));
