@@ -40,7 +40,11 @@ bench: $(VENV)/built ## The figures of the README.
 	$(BIN)/bchan bench mpsc --compare-queue
 	$(BIN)/bchan bench mpsc --batch 1024
 	$(BIN)/bchan bench spsc
+	$(BIN)/bchan bench vyukov
+	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python benchmarks/call_cost.py
+	$(BIN)/python benchmarks/objects.py
+	$(BIN)/python benchmarks/awaiting.py
 	$(BIN)/python benchmarks/idle_cpu.py
 	$(BIN)/python benchmarks/steady_state.py
 

@@ -38,7 +38,7 @@ class Waiting(threading.Thread):
 
 
 def wait_until_quiet() -> None:
-    """Wait until nothing runs here: the threads of NumPy's BLAS spin for a moment when they start."""
+    """Wait until nothing runs here: NumPy's BLAS has threads that spin when they start."""
     used = time.process_time()
     while True:
         time.sleep(0.1)

@@ -62,7 +62,11 @@ def until_parked(channel: bchan.Channel, waits: int = 1) -> None:
 
 def drain(rx: bchan.Consumer, n: int = 256) -> list[Any]:
     """All messages until the end of the channel."""
-    return [item for batch in rx.batches(n) for item in batch.tolist()]
+    return [
+        item
+        for batch in rx.batches(n)
+        for item in (batch if isinstance(batch, list) else batch.tolist())
+    ]
 
 
 def together(works: Sequence[Callable[[], T]]) -> list[T]:

@@ -18,7 +18,13 @@ pytest.importorskip("rich")
 from click.testing import CliRunner, Result
 
 from bchan.bench import hot_loops, race
-from bchan.bench.arrivals import Arrivals, MismatchError, OrderedArrivals
+from bchan.bench.arrivals import (
+    Arrivals,
+    MismatchError,
+    OrderedArrivals,
+    ScatteredArrivals,
+    check_all,
+)
 from bchan.bench.machine import this_machine
 from bchan.bench.settings import BATCH_BUFFER, ITEMS, MAX_PRODUCERS, default_messages
 from bchan.bench.summary import summarise
@@ -44,7 +50,7 @@ def bench_json(*arguments: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("verify", [(), ("--verify",)])
 @pytest.mark.parametrize("item", ITEMS)
-@pytest.mark.parametrize("mode", ["mpsc", "spsc"])
+@pytest.mark.parametrize("mode", ["mpsc", "spsc", "vyukov"])
 def test_every_way_of_sending_passes_its_checks(
     mode: str, item: str, verify: tuple[str, ...]
 ) -> None:
@@ -358,3 +364,36 @@ def test_a_summary_has_the_figures_of_its_runs() -> None:
     assert (summary.mean, summary.median, summary.min, summary.max) == (3.0, 2.0, 1.0, 6.0)
     assert summary.stdev == pytest.approx(statistics.stdev([1, 2, 6]))
     assert summarise([5.0]).stdev == 0.0
+
+
+def scattered(*shares: list[int]) -> None:
+    """Check what several consumers got of one producer who sent 0 to 9."""
+    arrivals = []
+    for share in shares:
+        of_one = ScatteredArrivals(1)
+        of_one.take(np.array(share, dtype=np.uint64))
+        arrivals.append(of_one)
+    assert check_all(arrivals, streams([10], 4, numbered=True)) == 10
+
+
+def test_several_consumers_may_share_the_messages_in_any_way_that_keeps_the_order() -> None:
+    scattered([0, 2, 3, 9], [1, 4, 5, 6, 7, 8])
+
+
+@pytest.mark.parametrize(
+    ("shares", "match"),
+    [
+        (([0, 2, 3], [1, 4, 5, 6, 7, 8]), "received 9 messages, sent 10"),
+        (([0, 3, 2, 9], [1, 4, 5, 6, 7, 8]), "message 2 arrived, 4 was due"),
+        (([0, 2, 3, 3], [1, 4, 5, 6, 7, 8]), "message 3 arrived, 4 was due"),
+        (([0, 2, 3, 8], [1, 4, 5, 6, 7, 8]), "checksum"),
+        (([0, 2, 5, 7], [1, 4, 5, 6, 7, 8]), "twice|checksum"),
+        (([0, 2, 3, 9 | 1 << SEQUENCE_BITS], [1, 4, 5, 6, 7, 8]), "producer 1 arrived"),
+        (([0, 1, 2, 5, 6, 9], [2, 3, 7, 8]), "checksum|twice"),
+        # 3 and 6 are missing, 4 and 5 came twice: the sum is the same, that of the squares is not.
+        (([0, 1, 2, 4, 5, 7], [4, 5, 8, 9]), "twice in place of another"),
+    ],
+)
+def test_what_several_consumers_got_wrong_is_noticed(shares: Any, match: str) -> None:
+    with pytest.raises(MismatchError, match=match):
+        scattered(*shares)

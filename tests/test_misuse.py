@@ -45,7 +45,7 @@ def test_numbers_that_are_no_integers_are_refused(value: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["MPSC", "", None, 5])
 def test_an_unknown_mode_is_refused_with_those_there_are(mode: Any) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"'spsc', 'mpsc', got {mode!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"'spmc', 'mpmc', got {mode!r}")):
         Channel("u8", mode=mode)
 
 
@@ -375,7 +375,7 @@ def test_hot_methods_check_the_class_of_self() -> None:
     tx = ch.producer()
     Producer.send(tx, 1)
     bchan._core.Producer.close(tx)
-    with pytest.raises(TypeError, match="must be a producer or a consumer"):
+    with pytest.raises(TypeError, match="must be of producers, consumers, channels or queues"):
         bchan._core.hot_methods(int)
 
 

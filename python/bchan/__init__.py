@@ -20,7 +20,10 @@ from bchan._channel import Channel
 from bchan._consumer import Consumer
 from bchan._core import ChannelError, Closed, EndOfChannel
 from bchan._producer import Producer
+from bchan._selecting import Selected, aselect, select
 from bchan._stats import Stats
+from bchan._timers import Timer, after, tick
+from bchan.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, ShutDown, SimpleQueue
 
 __all__ = [
     "BuildInfo",
@@ -28,9 +31,22 @@ __all__ = [
     "ChannelError",
     "Closed",
     "Consumer",
+    "Empty",
     "EndOfChannel",
+    "Full",
+    "LifoQueue",
+    "PriorityQueue",
     "Producer",
+    "Queue",
+    "Selected",
+    "ShutDown",
+    "SimpleQueue",
     "Stats",
+    "Timer",
     "__version__",
+    "after",
+    "aselect",
     "build_info",
+    "select",
+    "tick",
 ]

@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from bchan import _core
+from bchan._awaiting import AwaitingReceiver
 from bchan._leaving import masking_nothing
 from bchan._types import Array
 
 
 @_core.hot_methods
-class Consumer(_core.Consumer):
+class Consumer(AwaitingReceiver, _core.Consumer):
     """The consumer of a channel, from `Channel.consumer`. One thread at a time may use it.
 
     Iterating over it gives one message after the other and stops when the last producer has closed
@@ -33,14 +34,14 @@ class Consumer(_core.Consumer):
 
     __slots__ = ()
 
-    def batches(self, n: int) -> Iterator[Array[Any]]:
-        """Iterate over new arrays of what is there, until the end of the channel.
+    def batches(self, n: int) -> Iterator[Any]:
+        """Iterate over batches of what is there, until the end of the channel.
 
         Args:
             n: Messages in a batch at most, at least 1.
 
         Returns:
-            Iterator over one-dimensional arrays, 1 to n long.
+            Iterator over new one-dimensional arrays (of objects: lists), 1 to n long.
 
         Raises:
             Closed: This handle was closed.

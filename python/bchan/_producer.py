@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from bchan import _core
+from bchan._awaiting import AwaitingSender
 from bchan._leaving import masking_nothing
 from bchan._types import Array
 
 
 @_core.hot_methods
-class Producer(_core.Producer):
+class Producer(AwaitingSender, _core.Producer):
     """A registered producer, from `Channel.producer`. One thread at a time may use it.
 
     Leaving a `with` block closes it; so does dropping the last reference.

@@ -24,6 +24,8 @@ class Stats:
     """Waits that ended while spinning, without parking."""
     time_parked: float
     """Seconds that threads spent parked, added up."""
+    abandoned: int
+    """Slots of a shared ring that were reserved and never sent; consumers pass them."""
     bytes_mapped: int
     """Bytes of address space that the channel takes; memory is used only where it was touched."""
     mirrored: bool

@@ -189,4 +189,46 @@ impl<'a, 'py> Arguments<'a, 'py> {
         }
         Ok(Some(self.get(place)))
     }
+
+    /// Whether there are none.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The one argument, if there is one alone, by position.
+    #[inline(always)]
+    pub(crate) fn alone(&self) -> Option<Borrowed<'a, 'py, PyAny>> {
+        (self.values.len() == 1 && self.positional == 1).then(|| self.get(0))
+    }
+
+    /// The arguments of these names, each by position or by name, or not there.
+    #[cold]
+    pub(crate) fn named<const N: usize>(
+        &self,
+        function: &str,
+        names: [&str; N],
+    ) -> PyResult<[Option<Borrowed<'a, 'py, PyAny>>; N]> {
+        if self.positional > N {
+            let got = self.positional;
+            return Err(PyTypeError::new_err(format!("{function}() takes at most {N} arguments, got {got}")));
+        }
+        let mut found = [None; N];
+        (0..self.positional).for_each(|place| found[place] = Some(self.get(place)));
+        for place in self.positional..self.values.len() {
+            let index = (place - self.positional) as ffi::Py_ssize_t;
+            // SAFETY: a tuple of as many names, by the calling convention.
+            let keyword = unsafe { Borrowed::from_ptr(self.py, ffi::PyTuple_GET_ITEM(self.names, index)) };
+            let keyword: &str = keyword.extract()?;
+            let Some(name) = names.iter().position(|name| *name == keyword) else {
+                return Err(PyTypeError::new_err(format!(
+                    "{function}() got an unexpected keyword argument {keyword:?}"
+                )));
+            };
+            if found[name].replace(self.get(place)).is_some() {
+                return Err(PyTypeError::new_err(format!("{function}() got two values for {keyword:?}")));
+            }
+        }
+        Ok(found)
+    }
 }

@@ -218,15 +218,3 @@ pub(crate) fn freeze(view: &Py<PyAny>) {
     // SAFETY: only called on what `view` made.
     unsafe { (*view.as_ptr().cast::<PyArrayObject>()).flags &= !NPY_ARRAY_WRITEABLE };
 }
-
-/// Keeps a channel's memory mapped while views of it live. Opaque to Python.
-#[pyclass(frozen, module = "bchan._core")]
-pub(crate) struct Mapping {
-    _channel: bchan::Channel,
-}
-
-impl Mapping {
-    pub(crate) fn of(py: Python<'_>, channel: bchan::Channel) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Self { _channel: channel })?.into_any())
-    }
-}

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use bchan::{ConfigError, HandleError, Stop};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 pyo3::create_exception!(
     bchan,
@@ -30,7 +31,7 @@ pub(crate) fn from_config(error: &ConfigError) -> PyErr {
 pub(crate) fn from_handle(error: HandleError) -> PyErr {
     match error {
         HandleError::Closed | HandleError::Ended => Closed::new_err(error.to_string()),
-        HandleError::ProducersTaken { .. } | HandleError::ConsumerTaken => {
+        HandleError::ProducersTaken { .. } | HandleError::ConsumersTaken { .. } => {
             PyRuntimeError::new_err(error.to_string())
         }
     }
@@ -39,7 +40,7 @@ pub(crate) fn from_handle(error: HandleError) -> PyErr {
 /// What a wait that stopped raises; `late` says what was waited for in vain.
 pub(crate) fn from_stop(stop: Stop, late: impl FnOnce() -> String) -> PyErr {
     match stop {
-        Stop::Closed => Closed::new_err("the channel is closed"),
+        Stop::Closed => closed(),
         Stop::Ended => end_of_channel(),
         Stop::TimedOut => PyTimeoutError::new_err(late()),
         Stop::Interrupted => PyRuntimeError::new_err("a signal arrived"),
@@ -48,6 +49,33 @@ pub(crate) fn from_stop(stop: Stop, late: impl FnOnce() -> String) -> PyErr {
 
 pub(crate) fn end_of_channel() -> PyErr {
     EndOfChannel::new_err("nothing more will come: all producers are closed and all is received")
+}
+
+#[cold]
+pub(crate) fn closed() -> PyErr {
+    Closed::new_err("the channel is closed")
+}
+
+/// `error` with the attribute `sent`: how many items of the batch went.
+#[cold]
+pub(crate) fn with_sent(py: Python<'_>, error: PyErr, sent: usize) -> PyErr {
+    with_attribute(py, error, pyo3::intern!(py, "sent"), sent)
+}
+
+/// `error` with an attribute more.
+pub(crate) fn with_attribute<'py>(
+    py: Python<'py>,
+    error: PyErr,
+    name: &Bound<'py, PyString>,
+    value: impl IntoPyObject<'py>,
+) -> PyErr {
+    // Made by CPython right here. PyO3 would let go of the GIL for it, and come back unguarded.
+    error.restore(py);
+    let error = PyErr::fetch(py);
+    match error.value(py).setattr(name, value) {
+        Ok(()) => error,
+        Err(worse) => worse,
+    }
 }
 
 /// `ValueError: {name} must be {limit}, got {value}`.

@@ -38,6 +38,7 @@ pub(crate) fn generation() -> u32 {
 }
 
 /// Refuses what was made before a fork.
+#[inline(always)]
 pub(crate) fn check_process(made_in: u32, what: &str) -> PyResult<()> {
     if made_in == generation() {
         return Ok(());
@@ -115,23 +116,56 @@ pub(crate) struct Pass<'a> {
     is_marked: bool,
 }
 
-impl Pass<'_> {
-    /// Marks the handle busy; to be called before letting go of the GIL.
-    pub(crate) fn mark(&mut self) {
+/// A call under way: what it has to do when it lets go of the GIL, and when a signal has come.
+pub(crate) trait Entry {
+    /// To be called before letting go of the GIL, or running Python code.
+    fn mark(&mut self);
+
+    /// Runs the handlers of signals that have come. One may have forked: the child must not go on.
+    fn check_signals(&self, py: Python<'_>) -> PyResult<()>;
+}
+
+impl Entry for Pass<'_> {
+    /// Marks the handle busy.
+    fn mark(&mut self) {
         let state = self.gate.state.load(Ordering::Relaxed) | BUSY;
         self.gate.state.store(state, Ordering::Relaxed);
         self.is_marked = true;
     }
 
-    /// Runs the handlers of signals that have come. One may have forked: the child must not go on.
-    pub(crate) fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
+    fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
         py.check_signals()?;
         match self.gate.is_home() {
             true => Ok(()),
             false => Err(self.gate.refusal()),
         }
     }
+}
 
+/// A call on a channel, which any number of threads may use at once.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    made_in: u32,
+}
+
+impl Visit {
+    /// Lets a call in, in the process that made the channel.
+    #[inline(always)]
+    pub(crate) fn new(made_in: u32) -> PyResult<Self> {
+        check_process(made_in, "channel").map(|()| Self { made_in })
+    }
+}
+
+impl Entry for Visit {
+    fn mark(&mut self) {}
+
+    fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
+        py.check_signals()?;
+        check_process(self.made_in, "channel")
+    }
+}
+
+impl Pass<'_> {
     /// Ends the call and every call to come.
     pub(crate) fn close(mut self) {
         self.is_marked = false;

@@ -25,6 +25,8 @@ enum Kind {
     Signed,
     Unsigned,
     Float,
+    /// A reference to a Python object, which the message owns.
+    Object,
     /// Through NumPy.
     Other,
 }
@@ -49,9 +51,12 @@ impl ItemType {
     /// The type for `descr`, if its items are plain bytes.
     pub(crate) fn new(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Self> {
         let name = || descr.str().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        if descr.kind() == b'O' {
+            return Ok(Self { kind: Kind::Object, size: size_of::<usize>(), descr: descr.clone().unbind() });
+        }
         if descr.has_object() || !b"biufcmMSUV".contains(&descr.kind()) {
             return Err(PyTypeError::new_err(format!(
-                "dtype must have items of plain bytes (numbers, times, fixed strings, records of them), got {}",
+                "dtype must be object, or have items of plain bytes (numbers, times, fixed strings, records of them), got {}",
                 name()
             )));
         }
@@ -76,6 +81,36 @@ impl ItemType {
             _ => Kind::Other,
         };
         Ok(Self { kind, size, descr: descr.clone().unbind() })
+    }
+
+    /// Whether messages are references to Python objects.
+    #[inline(always)]
+    pub(crate) fn is_object(&self) -> bool {
+        self.kind == Kind::Object
+    }
+
+    /// Refuses a call that shows messages as arrays, where they are objects.
+    #[inline(always)]
+    pub(crate) fn as_array(&self, call: &str) -> PyResult<()> {
+        if self.is_object() { Err(no_array(call)) } else { Ok(()) }
+    }
+
+    /// Takes a reference to what `bits` are, if they are an object: a message owns it.
+    #[inline(always)]
+    pub(crate) fn own(&self, bits: u64) {
+        if self.is_object() {
+            // SAFETY: the caller has the object in its arguments.
+            unsafe { ffi::Py_INCREF(bits as *mut ffi::PyObject) };
+        }
+    }
+
+    /// Takes back what `own` did: the message was not sent.
+    #[cold]
+    pub(crate) fn disown(&self, bits: u64) {
+        if self.is_object() {
+            // SAFETY: the caller has it in its arguments, so this is not the last reference.
+            unsafe { ffi::Py_DECREF(bits as *mut ffi::PyObject) };
+        }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -111,6 +146,7 @@ impl ItemType {
         // SAFETY: `item` is an object, and the conversions are for its exact type.
         unsafe {
             match self.kind {
+                Kind::Object => Some(item as u64),
                 Kind::Unsigned if ffi::PyLong_CheckExact(item) != 0 => {
                     let value = ffi::PyLong_AsUnsignedLongLong(item);
                     // The largest value also stands for failure, so it goes the long way.
@@ -153,6 +189,7 @@ impl ItemType {
             Kind::Unsigned => self.encode_integer(item, 0, (u64::MAX >> (64 - 8 * self.size)).into()),
             Kind::Float => self.encode_float(item),
             Kind::Bool => self.encode_bool(item),
+            Kind::Object => Ok(Encoded::Bits(item.as_ptr() as u64)),
             Kind::Other => self.encode_other(item),
         }
     }
@@ -274,6 +311,8 @@ impl ItemType {
                 (Kind::Float, 8) => ffi::PyFloat_FromDouble(slot.cast::<f64>().read_unaligned()),
                 (Kind::Float, _) => ffi::PyFloat_FromDouble(slot.cast::<f32>().read_unaligned().into()),
                 (Kind::Bool, _) => ffi::PyBool_FromLong(slot.read().into()),
+                // The message's own reference.
+                (Kind::Object, _) => slot.cast::<*mut ffi::PyObject>().read(),
                 (Kind::Other, _) => self.decode_other(py, slot),
             }
         }
@@ -293,4 +332,9 @@ impl ItemType {
             )
         }
     }
+}
+
+#[cold]
+fn no_array(call: &str) -> PyErr {
+    PyTypeError::new_err(format!("{call}() needs a channel of plain bytes, this one's dtype is object"))
 }

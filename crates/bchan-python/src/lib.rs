@@ -3,14 +3,20 @@
 
 mod arguments;
 mod array;
+mod call;
 mod channel;
 mod consumer;
+mod contents;
 mod detached;
 mod errors;
 mod gate;
 mod item;
 mod methods;
+mod objects;
 mod producer;
+mod queue;
+mod receiving;
+mod sending;
 
 /// The native part of bchan.
 #[pyo3::pymodule(gil_used = false)]
@@ -30,6 +36,8 @@ mod _core {
     #[pymodule_export]
     use crate::producer::Producer;
     #[pymodule_export]
+    use crate::queue::Queue;
+    #[pymodule_export]
     const MAX_PRODUCERS: usize = bchan::MAX_PRODUCERS;
     #[pymodule_export]
     const MAX_CAPACITY: usize = bchan::MAX_CAPACITY;
@@ -45,7 +53,12 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        for class in [py.get_type::<Producer>(), py.get_type::<Consumer>()] {
+        for class in [
+            py.get_type::<Producer>(),
+            py.get_type::<Consumer>(),
+            py.get_type::<Channel>(),
+            py.get_type::<Queue>(),
+        ] {
             hot_methods(class)?;
         }
         crate::gate::watch_forks();

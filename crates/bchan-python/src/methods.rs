@@ -16,9 +16,13 @@ use pyo3::types::PyType;
 use pyo3::{Borrowed, PyClass};
 
 use crate::arguments::Arguments;
+use crate::channel::Channel;
 use crate::consumer::Consumer;
 use crate::detached::HangUnlessPanicking;
 use crate::producer::Producer;
+use crate::queue::Queue;
+use crate::receiving::Inlet;
+use crate::sending::Outlet;
 
 /// Calls `body` with the Rust value of `slf`, and turns what comes of it into CPython's terms.
 ///
@@ -142,15 +146,18 @@ struct Methods<const N: usize>([PyMethodDef; N]);
 // SAFETY: nobody writes to them.
 unsafe impl<const N: usize> Sync for Methods<N> {}
 
-static PRODUCER: Methods<8> = Methods([
+/// The methods of those who send.
+macro_rules! sending {
+    ($class:ty) => {
+        Methods([
     definition(
         c"send",
-        method_kw!(Producer, |py, this, arguments| {
+        method_kw!($class, |py, this, arguments| {
             let (item, timeout) = arguments.item_and_timeout("send", "item")?;
             this.send(item, timeout).map(|()| none())
         }),
         c"send($self, item, /, timeout=None)\n--\n\n\
-          Sends one item, waiting while this producer's ring is full.\n\n\
+          Sends one item, waiting while the ring is full.\n\n\
           Args:\n    item: What the channel's dtype can hold.\n    timeout: Seconds to wait at most; None for ever.\n\n\
           Raises:\n    TimeoutError: The ring stayed full.\n    Closed: The channel or this handle was closed.\n    \
           TypeError, OverflowError: The dtype can't hold the item.\n\n\
@@ -160,11 +167,11 @@ static PRODUCER: Methods<8> = Methods([
     ),
     definition(
         c"try_send",
-        method_o!(Producer, |_py, this, item| this.try_send(item).map(boolean)),
+        method_o!($class, |_py, this, item| this.try_send(item).map(boolean)),
         c"try_send($self, item, /)\n--\n\n\
           Sends one item if there is space, and tells whether; never waits.\n\n\
           Args:\n    item: What the channel's dtype can hold.\n\n\
-          Returns:\n    False if this producer's ring is full.\n\n\
+          Returns:\n    False if the ring is full.\n\n\
           Raises:\n    Closed: The channel or this handle was closed.\n    \
           TypeError, OverflowError: The dtype can't hold the item.\n\n\
           Example:\n    >>> import bchan\n    >>> tx = bchan.Channel('u1', capacity=1, mode='spsc').producer()\n    \
@@ -172,12 +179,12 @@ static PRODUCER: Methods<8> = Methods([
     ),
     definition(
         c"send_batch",
-        method_kw!(Producer, |py, this, arguments| {
+        method_kw!($class, |py, this, arguments| {
             let (batch, timeout) = arguments.item_and_timeout("send_batch", "batch")?;
             this.send_batch(batch, timeout).map(|()| none())
         }),
         c"send_batch($self, batch, /, timeout=None)\n--\n\n\
-          Sends all items of a batch in order, waiting while this producer's ring is full.\n\n\
+          Sends all items of a batch in order, waiting while the ring is full.\n\n\
           Args:\n    batch: One-dimensional array of the channel's dtype, or an iterable of items; of any length.\n    \
           timeout: Seconds to wait at most, in all; None for ever.\n\n\
           Raises:\n    TimeoutError: The ring was full for too long.\n    \
@@ -192,7 +199,7 @@ static PRODUCER: Methods<8> = Methods([
     ),
     definition(
         c"try_send_batch",
-        method_o!(Producer, |_py, this, batch| this.try_send_batch(batch).map(number)),
+        method_o!($class, |_py, this, batch| this.try_send_batch(batch).map(number)),
         c"try_send_batch($self, batch, /)\n--\n\n\
           Sends the first items of a batch, as many as there is space for; never waits.\n\n\
           Args:\n    batch: As for `send_batch`.\n\n\
@@ -202,6 +209,14 @@ static PRODUCER: Methods<8> = Methods([
           Example:\n    >>> import bchan\n    >>> tx = bchan.Channel('u1', capacity=2, mode='spsc').producer()\n    \
           >>> tx.try_send_batch([7, 8, 9])\n    2\n",
     ),
+        ])
+    };
+}
+
+static PRODUCER_SENDING: Methods<4> = sending!(Producer);
+static CHANNEL_SENDING: Methods<4> = sending!(Channel);
+
+static PRODUCER_CLAIMS: Methods<4> = Methods([
     definition(
         c"reserve",
         method_kw!(Producer, |py, this, arguments| {
@@ -252,10 +267,13 @@ static PRODUCER: Methods<8> = Methods([
     ),
 ]);
 
-static CONSUMER: Methods<9> = Methods([
+/// The methods of those who receive.
+macro_rules! receiving {
+    ($class:ty) => {
+        Methods([
     definition(
         c"receive",
-        method_kw!(Consumer, |py, this, arguments| this.receive(py, arguments.timeout("receive")?)),
+        method_kw!($class, |py, this, arguments| this.receive(py, arguments.timeout("receive")?)),
         c"receive($self, /, timeout=None)\n--\n\n\
           Receives one message, waiting for it.\n\n\
           Args:\n    timeout: Seconds to wait at most; None for ever.\n\n\
@@ -269,7 +287,7 @@ static CONSUMER: Methods<9> = Methods([
     ),
     definition(
         c"try_receive",
-        method_kw!(Consumer, |py, this, arguments| {
+        method_kw!($class, |py, this, arguments| {
             let default = arguments.optional("try_receive", 0, "default")?;
             let object = this.try_receive(py)?;
             match object.is_null() {
@@ -287,7 +305,7 @@ static CONSUMER: Methods<9> = Methods([
     ),
     definition(
         c"receive_batch",
-        method_kw!(Consumer, |py, this, arguments| {
+        method_kw!($class, |py, this, arguments| {
             let (n, timeout) = arguments.item_and_timeout("receive_batch", "n")?;
             this.receive_batch(n, timeout).map(Bound::into_ptr)
         }),
@@ -303,7 +321,7 @@ static CONSUMER: Methods<9> = Methods([
     ),
     definition(
         c"try_receive_batch",
-        method_o!(Consumer, |_py, this, n| this.try_receive_batch(n).map(Bound::into_ptr)),
+        method_o!($class, |_py, this, n| this.try_receive_batch(n).map(Bound::into_ptr)),
         c"try_receive_batch($self, n, /)\n--\n\n\
           Receives what is there; never waits.\n\n\
           Args:\n    n: Messages wanted at most, at least 1.\n\n\
@@ -314,7 +332,7 @@ static CONSUMER: Methods<9> = Methods([
     ),
     definition(
         c"receive_into",
-        method_kw!(Consumer, |py, this, arguments| {
+        method_kw!($class, |py, this, arguments| {
             let (buffer, timeout) = arguments.item_and_timeout("receive_into", "buffer")?;
             this.receive_into(buffer, timeout).map(number)
         }),
@@ -333,7 +351,7 @@ static CONSUMER: Methods<9> = Methods([
     ),
     definition(
         c"try_receive_into",
-        method_o!(Consumer, |_py, this, buffer| this.try_receive_into(buffer).map(number)),
+        method_o!($class, |_py, this, buffer| this.try_receive_into(buffer).map(number)),
         c"try_receive_into($self, buffer, /)\n--\n\n\
           Receives into an array what is there; never waits, and allocates nothing.\n\n\
           Args:\n    buffer: As for `receive_into`.\n\n\
@@ -343,6 +361,14 @@ static CONSUMER: Methods<9> = Methods([
           >>> rx = bchan.Channel(np.int32, capacity=4, mode='spsc').consumer()\n    \
           >>> rx.try_receive_into(np.zeros(4, dtype=np.int32))\n    0\n",
     ),
+        ])
+    };
+}
+
+static CONSUMER_RECEIVING: Methods<6> = receiving!(Consumer);
+static CHANNEL_RECEIVING: Methods<6> = receiving!(Channel);
+
+static CONSUMER_VIEWS: Methods<3> = Methods([
     definition(
         c"peek",
         method_kw!(Consumer, |py, this, arguments| {
@@ -387,17 +413,89 @@ static CONSUMER: Methods<9> = Methods([
     ),
 ]);
 
-/// Sets the hot methods of a class of producers or consumers on it; returns the class.
+static QUEUE: Methods<4> = Methods([
+    definition(
+        c"put",
+        method_kw!(Queue, |_py, this, arguments| {
+            if let Some(item) = arguments.alone()
+                && this.put_quickly(item)
+            {
+                return Ok(none());
+            }
+            let [item, block, timeout] = arguments.named("put", ["item", "block", "timeout"])?;
+            let item = item.ok_or_else(|| PyTypeError::new_err("put() needs an item"))?;
+            let block = block.map_or(Ok(true), |block| block.is_truthy())?;
+            this.put(item, block, timeout.filter(|timeout| !timeout.is_none())).map(|()| none())
+        }),
+        c"put($self, item, block=True, timeout=None)\n--\n\n\
+          Puts an item into the queue, waiting while it is full.\n\n\
+          Args:\n    item: Any object.\n    block: Whether to wait.\n    timeout: Seconds to wait at most; None for ever.\n\n\
+          Raises:\n    Full: It stayed full.\n    ShutDown: The queue was shut down.\n    ValueError: A negative timeout.\n\n\
+          Example:\n    >>> import bchan\n    >>> q = bchan.Queue(maxsize=1)\n    >>> q.put('a')\n    \
+          >>> q.put('b', timeout=0.01)\n    Traceback (most recent call last):\n    ...\n    queue.Full\n",
+    ),
+    definition(
+        c"put_nowait",
+        method_o!(Queue, |_py, this, item| {
+            if this.put_quickly(item) {
+                return Ok(none());
+            }
+            this.put(item, false, None).map(|()| none())
+        }),
+        c"put_nowait($self, item, /)\n--\n\n\
+          Puts an item into the queue; never waits.\n\n\
+          Raises:\n    Full: It is full.\n    ShutDown: The queue was shut down.\n\n\
+          Example:\n    >>> import bchan\n    >>> q = bchan.Queue()\n    >>> q.put_nowait('a')\n    >>> q.qsize()\n    1\n",
+    ),
+    definition(
+        c"get",
+        method_kw!(Queue, |py, this, arguments| {
+            if arguments.is_empty() {
+                let object = this.get_quickly();
+                if !object.is_null() {
+                    return Ok(object);
+                }
+            }
+            let [block, timeout] = arguments.named("get", ["block", "timeout"])?;
+            let block = block.map_or(Ok(true), |block| block.is_truthy())?;
+            this.get(py, block, timeout.filter(|timeout| !timeout.is_none()))
+        }),
+        c"get($self, block=True, timeout=None)\n--\n\n\
+          Gets the next item, waiting for it.\n\n\
+          Args:\n    block: Whether to wait.\n    timeout: Seconds to wait at most; None for ever.\n\n\
+          Raises:\n    Empty: Nothing came.\n    ShutDown: The queue was shut down and is empty.\n    \
+          ValueError: A negative timeout.\n\n\
+          Example:\n    >>> import bchan\n    >>> q = bchan.Queue()\n    >>> q.put('a')\n    >>> q.get()\n    'a'\n",
+    ),
+    definition(
+        c"get_nowait",
+        method_noargs!(Queue, |py, this| {
+            let object = this.get_quickly();
+            if object.is_null() { this.get(py, false, None) } else { Ok(object) }
+        }),
+        c"get_nowait($self, /)\n--\n\n\
+          Gets the next item; never waits.\n\n\
+          Raises:\n    Empty: There is none.\n    ShutDown: The queue was shut down and is empty.\n\n\
+          Example:\n    >>> import bchan\n    >>> bchan.Queue().get_nowait()\n    Traceback (most recent call last):\n    ...\n    \
+          _queue.Empty\n",
+    ),
+]);
+
+/// Sets the hot methods of a class of producers, consumers, channels or queues on it; returns the class.
 #[pyfunction]
 pub(crate) fn hot_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType>> {
-    let methods: &'static [PyMethodDef] = match () {
-        () if class.is_subclass_of::<Producer>()? => &PRODUCER.0,
-        () if class.is_subclass_of::<Consumer>()? => &CONSUMER.0,
+    let (some, others): (&'static [PyMethodDef], &'static [PyMethodDef]) = match () {
+        () if class.is_subclass_of::<Producer>()? => (&PRODUCER_SENDING.0, &PRODUCER_CLAIMS.0),
+        () if class.is_subclass_of::<Consumer>()? => (&CONSUMER_RECEIVING.0, &CONSUMER_VIEWS.0),
+        () if class.is_subclass_of::<Channel>()? => (&CHANNEL_SENDING.0, &CHANNEL_RECEIVING.0),
+        () if class.is_subclass_of::<Queue>()? => (&QUEUE.0, &[]),
         () => {
-            return Err(PyTypeError::new_err(format!("class must be a producer or a consumer, got {class}")));
+            return Err(PyTypeError::new_err(format!(
+                "class must be of producers, consumers, channels or queues, got {class}"
+            )));
         }
     };
-    for method in methods {
+    for method in some.iter().chain(others) {
         // SAFETY: the definition is static, and CPython does not write to it.
         let descriptor = unsafe {
             let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), ptr::from_ref(method).cast_mut());

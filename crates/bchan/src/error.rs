@@ -78,8 +78,11 @@ pub enum HandleError {
         /// How many places there are.
         max_producers: usize,
     },
-    /// The one consumer's place is taken.
-    ConsumerTaken,
+    /// All consumers' places are taken.
+    ConsumersTaken {
+        /// How many places there are.
+        max_consumers: usize,
+    },
 }
 
 impl fmt::Display for HandleError {
@@ -92,7 +95,12 @@ impl fmt::Display for HandleError {
             Self::ProducersTaken { max_producers } => {
                 write!(f, "all producers' places are taken (max_producers={max_producers})")
             }
-            Self::ConsumerTaken => write!(f, "the channel's one consumer is already open"),
+            Self::ConsumersTaken { max_consumers: 1 } => {
+                write!(f, "the channel's one consumer is already open")
+            }
+            Self::ConsumersTaken { max_consumers } => {
+                write!(f, "all consumers' places are taken (max_consumers={max_consumers})")
+            }
         }
     }
 }

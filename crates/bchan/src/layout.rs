@@ -4,14 +4,15 @@
 //! channel can live in any map, also one that other processes share. Order in memory:
 //!
 //! ```text
-//! ChannelHeader | LaneHeader x max_producers | (page) ring 0 | ring 1 | ...
+//! lanes:  ChannelHeader | LaneHeader x max_producers | (page) ring 0 | ring 1 | ...
+//! shared: ChannelHeader | SharedHeader | a state for each slot | (page) ring
 //! ```
 //!
 //! What different threads write is 128 bytes apart: two cache lines, because the prefetcher of
 //! x86-64 fetches them in pairs and aarch64 has machines with lines of 128.
 
 use crate::error::ConfigError;
-use crate::sync::{AtomicU32, AtomicU64, FutexWord};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, FutexWord};
 
 /// First eight bytes of a channel's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bchan\0\r\n");
@@ -20,7 +21,7 @@ pub(crate) const VERSION: u32 = 1;
 
 /// Words of a lane bitmap. Two levels of 64 bits find one lane among 4,096.
 pub(crate) const BITMAP_WORDS: usize = if cfg!(loom) { 1 } else { 64 };
-/// The most producers a channel can register at once.
+/// The most producers (or, of a shared ring, consumers) a channel can register at once.
 pub const MAX_PRODUCERS: usize = BITMAP_WORDS * 64;
 /// The largest item, in bytes.
 pub(crate) const MAX_ITEM_SIZE: usize = 1 << 30;
@@ -66,11 +67,13 @@ impl Identity {
 pub(crate) struct Geometry {
     /// Bytes of one item, at least 1.
     pub(crate) item_size: u64,
-    /// Items that may be in flight in one lane. A power of two.
+    /// Items that may be in flight in one ring. A power of two.
     pub(crate) capacity: u64,
     /// Slots of one ring: a power of two, at least `capacity`.
     pub(crate) slots: u64,
-    /// Lanes, one for each producer registered at once.
+    /// Producers that may be registered at once.
+    pub(crate) max_producers: u64,
+    /// Lanes, one for each of them; 0 if all share one ring.
     pub(crate) lanes: u64,
     /// Bytes of a page of the machine that made the channel.
     pub(crate) page: u64,
@@ -83,7 +86,8 @@ impl Geometry {
     pub(crate) fn new(
         item_size: usize,
         capacity: usize,
-        lanes: usize,
+        max_producers: usize,
+        is_shared: bool,
         page: usize,
     ) -> Result<Self, ConfigError> {
         if !(1..=MAX_ITEM_SIZE).contains(&item_size) {
@@ -92,8 +96,8 @@ impl Geometry {
         if !(1..=MAX_CAPACITY).contains(&capacity) {
             return Err(ConfigError::Capacity { value: capacity, limit: MAX_CAPACITY });
         }
-        if !(1..=MAX_PRODUCERS).contains(&lanes) {
-            return Err(ConfigError::MaxProducers { value: lanes, limit: MAX_PRODUCERS });
+        if !(1..=MAX_PRODUCERS).contains(&max_producers) {
+            return Err(ConfigError::MaxProducers { value: max_producers, limit: MAX_PRODUCERS });
         }
         let (item_size, page) = (item_size as u64, page as u64);
         let capacity = (capacity as u64).next_power_of_two();
@@ -106,10 +110,16 @@ impl Geometry {
             item_size,
             capacity,
             slots: if mirrorable { padded } else { capacity },
-            lanes: lanes as u64,
+            max_producers: max_producers as u64,
+            lanes: if is_shared { 0 } else { max_producers as u64 },
             page,
             mirrorable: mirrorable.into(),
         })
+    }
+
+    /// Rings that there are.
+    pub(crate) fn rings(&self) -> usize {
+        self.lanes.max(1) as usize
     }
 
     /// Bytes of one ring, whole pages. Saturates, so that a memory limit refuses it.
@@ -117,20 +127,26 @@ impl Geometry {
         self.item_size.saturating_mul(self.slots).checked_next_multiple_of(self.page).unwrap_or(u64::MAX)
     }
 
-    /// Where ring `lane` starts, from the start of the memory.
-    pub(crate) fn ring_offset(&self, lane: usize) -> u64 {
-        self.control_bytes() + self.ring_bytes() * lane as u64
+    /// Where `ring` starts, from the start of the memory.
+    pub(crate) fn ring_offset(&self, ring: usize) -> u64 {
+        self.control_bytes() + self.ring_bytes() * ring as u64
     }
 
-    /// Bytes of the headers, whole pages.
+    /// Where the states of a shared ring's slots start, from the start of the memory.
+    pub(crate) const STATES_OFFSET: usize = size_of::<ChannelHeader>() + size_of::<SharedHeader>();
+
+    /// Bytes of headers and states, whole pages.
     pub(crate) fn control_bytes(&self) -> u64 {
-        let lanes = size_of::<LaneHeader>() as u64 * self.lanes;
-        (size_of::<ChannelHeader>() as u64 + lanes).next_multiple_of(self.page)
+        let bytes = match self.lanes {
+            0 => Self::STATES_OFFSET as u64 + self.capacity * size_of::<AtomicU8>() as u64,
+            lanes => size_of::<ChannelHeader>() as u64 + size_of::<LaneHeader>() as u64 * lanes,
+        };
+        bytes.next_multiple_of(self.page)
     }
 
     /// Bytes of headers and rings. Saturates, so that the map refuses it.
     pub(crate) fn total_bytes(&self) -> u64 {
-        self.ring_bytes().saturating_mul(self.lanes).saturating_add(self.control_bytes())
+        self.ring_bytes().saturating_mul(self.rings() as u64).saturating_add(self.control_bytes())
     }
 }
 
@@ -147,8 +163,8 @@ pub(crate) struct LaneBitmap {
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct EventWords {
-    /// Epoch and the bits WAITING and PARKED. Written by who waits and by who wakes them;
-    /// read by every sender (or receiver), so it has its line to itself.
+    /// How many wait and how many were woken. Written by who waits and by who wakes them; read by
+    /// every sender (or receiver), so it has its line to itself.
     pub(crate) state: Apart<FutexWord>,
     pub(crate) counters: Apart<Counters>,
 }
@@ -174,14 +190,38 @@ pub(crate) struct ChannelHeader {
     pub(crate) identity: Apart<Identity>,
     /// Registered producers and the channel's end; see `channel::registry` for its states.
     pub(crate) registry: Apart<AtomicU64>,
-    /// 1 while the consumer's place is taken.
+    /// Consumers registered now.
     pub(crate) consumers: Apart<AtomicU32>,
     /// Lanes that have a producer. Written by who registers and who leaves.
     pub(crate) registered: LaneBitmap,
     /// Lanes whose doorbell rang. Set by producers, cleared by the consumer.
     pub(crate) rung: LaneBitmap,
-    /// The consumer waits here for messages.
+    /// Consumers wait here for messages.
     pub(crate) arrivals: EventWords,
+}
+
+/// The head of a ring that all share; see `ring::vyukov`. All zeroes is a ring never used.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct SharedHeader {
+    /// Next sequence that a producer claims, and above it the flag SEALED: no more claims.
+    pub(crate) tail: Apart<AtomicU64>,
+    /// Next sequence that a consumer claims.
+    pub(crate) head: Apart<AtomicU64>,
+    /// Messages that a consumer claimed and handed back, in slots below `head`. Seldom other than 0.
+    pub(crate) returned: Apart<AtomicU64>,
+    /// By how many fewer than `capacity` messages may be in flight. Written by who asks for it.
+    pub(crate) withheld: Apart<AtomicU64>,
+    /// Slots that a producer has reserved and may still abandon.
+    pub(crate) reserved: Apart<AtomicU64>,
+    /// Messages that a consumer looks at and may still hand back.
+    pub(crate) peeked: Apart<AtomicU64>,
+    /// Slots that were claimed and never sent.
+    pub(crate) abandoned: Apart<AtomicU64>,
+    /// Those of them that consumers have passed.
+    pub(crate) passed: Apart<AtomicU64>,
+    /// Producers wait here for space.
+    pub(crate) space: EventWords,
 }
 
 /// The head of one lane. All zeroes is a lane never used: empty, open, its doorbell armed.
@@ -245,6 +285,17 @@ impl ChannelHeader {
             rung: LaneBitmap::new(),
             arrivals: EventWords::new(),
         }
+    }
+}
+
+#[cfg(loom)]
+impl SharedHeader {
+    pub(crate) fn new() -> Self {
+        let zero = || Apart(AtomicU64::new(0));
+        let (tail, head, returned, reserved) = (zero(), zero(), zero(), zero());
+        let (withheld, peeked, abandoned, passed) = (zero(), zero(), zero(), zero());
+        let space = EventWords::new();
+        Self { tail, head, returned, withheld, reserved, peeked, abandoned, passed, space }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bounded channels between threads: lanes, futex waiting, zero-copy claims.
+//! Bounded channels between threads: lanes, a shared ring, futex waiting, zero-copy claims.
 //!
 //! This crate is the core of the Python package `bchan` and knows nothing of Python.
 //! Its rooms, each of which imports only from those before it:
@@ -9,16 +9,16 @@
 //! | `sync` | std's atomics, or loom's under the model checker |
 //! | `layout` | every word that threads share, as `repr(C)`, and where it lies |
 //! | `memory` | the memory of one channel: the map, and the rings mapped twice |
-//! | `lane` | a ring with one writer and one reader |
-//! | [`wait`] | barrier, futex, event count, spinning |
-//! | [`channel`] | registration, producers, the consumer, closing, counters |
+//! | [`wait`] | barrier, futex, event count, spinning, alarms for event loops |
+//! | `ring` | the lane, with one writer and one reader, and Vyukov's ring, which all share |
+//! | [`channel`] | registration, producers, consumers, closing, counters |
 //!
 //! A channel belongs to the process that made it. Its memory is shared with the child of a fork, so a
 //! handle must not be used, nor dropped, there.
 //!
 //! # Example
 //! ```
-//! use bchan::{Channel, Config};
+//! use bchan::{Channel, Config, Receiving, Sending};
 //!
 //! let channel = Channel::new(&Config { item_size: 8, capacity: 1024, max_producers: 2, ..Config::default() })?;
 //! let mut tx = channel.producer()?;
@@ -32,13 +32,15 @@
 
 pub mod channel;
 pub mod error;
-mod lane;
 mod layout;
 mod memory;
+mod ring;
 mod sync;
 pub mod wait;
 
-pub use channel::{Channel, Config, Consumer, Plain, Producer, Stats};
+pub use channel::{
+    Channel, Config, Consumer, Mode, Plain, Port, Producer, Receiver, Receiving, Sender, Sending, Stats,
+};
 pub use error::{ConfigError, HandleError, Stop};
 pub use layout::{MAX_CAPACITY, MAX_PRODUCERS};
-pub use wait::{Barrier, Deadline};
+pub use wait::{Barrier, Deadline, Spin};

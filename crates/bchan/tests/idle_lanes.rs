@@ -1,6 +1,7 @@
 //! Idle producers cost nothing: 512 registered, one active, is about one alone.
 #![cfg(not(loom))]
 
+use bchan::{Receiving, Sending};
 use std::time::Instant;
 
 use bchan::{Channel, Config};

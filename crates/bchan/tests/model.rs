@@ -1,6 +1,7 @@
 //! Random programs on one thread against a model: a plain queue for each lane.
 #![cfg(not(loom))]
 
+use bchan::{Receiving, Sending};
 use std::collections::VecDeque;
 
 use bchan::{Channel, Config, Consumer, HandleError, Producer, Stop};
@@ -72,12 +73,12 @@ impl Pair {
             Step::Send(who) => self.send(who, 1, |tx, items| tx.try_send(items[0]).map(usize::from)),
             Step::SendAll(who, n) => self.send(who, n, |tx, items| tx.try_send_all(items)),
             Step::Commit(who, n, m) => self.send(who, n.min(m), |tx, items| {
-                let n = tx.free(n).min(items.len());
+                let n = tx.reserve(n).min(items.len());
                 if n == 0 {
                     return if tx.is_closed() { Err(Stop::Closed) } else { Ok(0) };
                 }
                 // SAFETY: `n` slots are free.
-                (0..n).for_each(|i| unsafe { tx.claim(n).cast::<u64>().add(i).write(items[i]) });
+                (0..n).for_each(|i| unsafe { tx.slots(n).cast::<u64>().add(i).write(items[i]) });
                 tx.commit(n).map(|()| n)
             }),
             Step::Receive => self.receive(|rx| rx.try_receive().into_iter().collect()),
@@ -88,7 +89,7 @@ impl Pair {
                 buffer
             }),
             Step::Release(n, m) => self.receive(|rx| {
-                let n = rx.poll(n).min(m);
+                let n = rx.peek(n).min(m);
                 // SAFETY: `n` messages are there.
                 let seen = (0..n).map(|i| unsafe { rx.front(n).cast::<u64>().add(i).read() }).collect();
                 if n > 0 {
@@ -139,7 +140,7 @@ impl Pair {
         match send(tx, &items) {
             Ok(sent) => {
                 assert!(!self.is_closed);
-                assert!(sent == n || tx.free(1) == 0, "{sent} of {n} though there is space");
+                assert!(sent == n || tx.reserve(1) == 0, "{sent} of {n} though there is space");
                 *next += sent as u64;
                 self.model[*number as usize].extend(&items[..sent]);
                 assert!(self.model[*number as usize].len() <= self.channel.capacity());

@@ -2,10 +2,11 @@
 //! maps. `BCHAN_SEED` repeats a run, `BCHAN_STRESS` makes it so many times longer.
 #![cfg(not(loom))]
 
+use bchan::{Receiving, Sending};
 use std::thread;
 use std::time::Duration;
 
-use bchan::{Barrier, Channel, Config, Consumer, Deadline, Producer, Stop};
+use bchan::{Barrier, Channel, Config, Consumer, Deadline, Mode, Producer, Stop};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |value| value.parse().expect(name))
@@ -53,7 +54,8 @@ fn rounds(count: u64, round: impl Fn(Random)) {
 fn random_channel(random: &mut Random, max_producers: usize) -> Channel {
     let barrier = [Barrier::detect(), Barrier::Fence][random.below(2) as usize];
     let capacity = 1 << random.below(7);
-    Channel::new(&Config { item_size: 8, capacity, max_producers, barrier: Some(barrier) }).unwrap()
+    let mode = [Mode::Mpsc, Mode::Mpmc][random.below(2) as usize];
+    Channel::new(&Config { mode, item_size: 8, capacity, max_producers, barrier: Some(barrier) }).unwrap()
 }
 
 /// Sends `each` messages in random portions with random pauses; tells how many were accepted.
@@ -135,11 +137,16 @@ fn a_receiver_with_timeouts_misses_nothing() {
         let mut due = [0; 2];
         loop {
             match rx.wait_for_message(Deadline::after(Duration::from_micros(random.below(60)))) {
-                Ok(()) => {
-                    let item: u64 = rx.try_receive().expect("there is one");
-                    assert_eq!(item & 0xffff_ffff, due[(item >> 32) as usize]);
-                    due[(item >> 32) as usize] += 1;
-                }
+                Ok(()) => match rx.try_receive::<u64>() {
+                    Some(item) => {
+                        assert_eq!(item & 0xffff_ffff, due[(item >> 32) as usize]);
+                        due[(item >> 32) as usize] += 1;
+                    }
+                    None => {
+                        assert!(rx.is_ended(), "woken for nothing");
+                        break;
+                    }
+                },
                 Err(Stop::TimedOut) => random.pause(),
                 Err(Stop::Ended) => break,
                 Err(stop) => panic!("{stop}"),

@@ -90,6 +90,15 @@ def spsc(**options: Any) -> None:
     _throughput("spsc", 1, **options)
 
 
+@bench.command()
+@click.option("--producers", default=4, show_default=True, help="Threads that send.")
+@click.option("--consumers", default=4, show_default=True, help="Threads that receive.")
+@_throughput_options
+def vyukov(producers: int, consumers: int, **options: Any) -> None:
+    """Several producer threads, several consumers, and one ring for all."""
+    _throughput("mpmc", producers, consumers=consumers, **options)
+
+
 def _throughput(
     mode: Mode, producers: int, *, compare_queue: bool, json_file: Path | None, **options: Any
 ) -> None:
@@ -117,6 +126,7 @@ def _settings(
     buffer: int | None,
     runs: int,
     verify: bool,
+    consumers: int = 1,
 ) -> Settings:
     if item == "single":
         batch = buffer = 1
@@ -127,6 +137,7 @@ def _settings(
             mode=mode,
             item=item,
             producers=producers,
+            consumers=consumers,
             batch=batch,
             capacity=capacity,
             buffer=buffer,

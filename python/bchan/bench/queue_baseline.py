@@ -1,13 +1,12 @@
 """The same race through `queue.Queue`, one integer a message: the figure to compare with."""
 
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 
 from bchan.bench import hot_loops
-from bchan.bench.arrivals import arrivals_of
+from bchan.bench.arrivals import arrivals_of, check_all
 from bchan.bench.case import Case, Run
 from bchan.bench.race import race
 from bchan.bench.settings import Settings
@@ -34,19 +33,23 @@ def run_queue(settings: Settings) -> Run:
         TimeoutError: Nothing arrived for a minute.
     """
     plan = streams(settings.shares, settings.batch, numbered=settings.verify)
-    arrivals = arrivals_of(settings.producers, verify=settings.verify)
+    arrivals = arrivals_of(settings.producers, settings.consumers, verify=settings.verify)
     channel: queue.Queue[int | None] = queue.Queue(settings.capacity)
-    senders = [partial(_send, channel.put, stream.singles()) for stream in plan]
-    messages = chain.from_iterable(iter(channel.get, None) for _ in senders)
-    receiver = partial(hot_loops.receive_each, messages, arrivals)
-    seconds = race([receiver, *senders], lambda: arrivals.count)
-    arrivals.check(plan)
-    return Run(arrivals.count, seconds)
+    sending = [object() for _ in plan]
 
+    def send(passes: Iterable[list[int]]) -> None:
+        """Send all; the last one says so: a queue itself can't tell that its senders have left."""
+        try:
+            hot_loops.send_each(channel.put, passes)
+        finally:
+            sending.pop()
+            if not sending:
+                for _ in arrivals:
+                    channel.put(None)
 
-def _send(put: Callable[[int | None], object], passes: Iterable[list[int]]) -> None:
-    """Send all, then None: a queue itself can't tell that a sender has left."""
-    try:
-        hot_loops.send_each(put, passes)
-    finally:
-        put(None)
+    senders = [partial(send, stream.singles()) for stream in plan]
+    receivers = [
+        partial(hot_loops.receive_each, iter(channel.get, None), of_one) for of_one in arrivals
+    ]
+    seconds = race([*receivers, *senders], lambda: sum(of_one.count for of_one in arrivals))
+    return Run(check_all(arrivals, plan), seconds)

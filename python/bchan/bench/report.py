@@ -60,9 +60,15 @@ class Report:
             )
 
 
+def _number(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
 def describe(settings: Settings) -> list[str]:
     """The settings for a person to read."""
-    senders = "1 producer" if settings.producers == 1 else f"{settings.producers} producers"
+    people = [_number(settings.producers, "producer")]
+    if settings.consumers > 1:
+        people.append(_number(settings.consumers, "consumer"))
     if settings.item == "single":
         calls = "one message a call"
     else:
@@ -70,7 +76,7 @@ def describe(settings: Settings) -> list[str]:
         calls = f"batches of {settings.batch:,} {place}, received up to {settings.buffer:,} at once"
     checks = "count, checksum and order" if settings.verify else "count and checksum"
     return [
-        f"{senders}, {calls}",
+        f"{', '.join(people)}, {calls}",
         f"capacity {settings.capacity:,}, {settings.messages:,} messages a run, {checks} checked",
     ]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Mode = Literal["spsc", "mpsc"]
+Mode = Literal["spsc", "mpsc", "mpmc"]
 Item = Literal["single", "batch", "zero-copy"]
 
 ITEMS: tuple[Item, ...] = get_args(Item)
@@ -26,9 +26,10 @@ class Settings:
         item: Way of sending and receiving: one message a call, batches that are copied, or
             batches written and read in the ring itself.
         producers: Threads that send.
+        consumers: Threads that receive.
         batch: Messages a producer sends with one call; 1 with `single`.
         capacity: Slots, for each producer in mpsc.
-        buffer: Most messages the consumer takes with one call; 1 with `single`.
+        buffer: Most messages a consumer takes with one call; 1 with `single`.
         messages: Messages of one run, all producers together.
         runs: How often the case is measured.
         verify: Check every message's place in its producer's order, too.
@@ -42,10 +43,12 @@ class Settings:
     buffer: int
     messages: int
     runs: int
+    consumers: int = 1
     verify: bool = False
 
     def __post_init__(self) -> None:
-        _require("producers", self.producers, 1, MAX_PRODUCERS if self.mode == "mpsc" else 1)
+        _require("producers", self.producers, 1, 1 if self.mode == "spsc" else MAX_PRODUCERS)
+        _require("consumers", self.consumers, 1, MAX_PRODUCERS if self.mode == "mpmc" else 1)
         _require("capacity", self.capacity, 1)
         _require("batch", self.batch, 1, self.capacity if self.item == "zero-copy" else None)
         _require("buffer", self.buffer, 1)

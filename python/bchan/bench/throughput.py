@@ -7,7 +7,7 @@ import numpy as np
 
 from bchan import Channel, Consumer, Producer
 from bchan.bench import hot_loops
-from bchan.bench.arrivals import Arrivals, arrivals_of
+from bchan.bench.arrivals import Arrivals, arrivals_of, check_all
 from bchan.bench.case import Run
 from bchan.bench.race import Work, race
 from bchan.bench.settings import Item, Settings
@@ -22,14 +22,15 @@ def run_channel(settings: Settings) -> Run:
         TimeoutError: Nothing arrived for a minute.
     """
     plan = streams(settings.shares, settings.batch, numbered=settings.verify)
-    arrivals = arrivals_of(settings.producers, verify=settings.verify)
+    arrivals = arrivals_of(settings.producers, settings.consumers, verify=settings.verify)
     channel = Channel(np.uint64, settings.capacity, settings.mode, max_producers=settings.producers)
     with channel:
         senders = [_sender(settings.item, channel.producer(), stream) for stream in plan]
-        receivers = _receivers(settings, channel.consumer(), arrivals)
-        seconds = race([*receivers, *senders], lambda: arrivals.count)
-        arrivals.check(plan)
-        return Run(arrivals.count, seconds, asdict(channel.stats()))
+        receivers = [
+            work for of_one in arrivals for work in _receivers(settings, channel.consumer(), of_one)
+        ]
+        seconds = race([*receivers, *senders], lambda: sum(of_one.count for of_one in arrivals))
+        return Run(check_all(arrivals, plan), seconds, asdict(channel.stats()))
 
 
 def _sender(item: Item, tx: Producer, stream: Stream) -> Work:

@@ -47,6 +47,12 @@ class Stream:
         full, rest = divmod(self.count, length)
         return (full * sum_of_run(self.first, length) + sum_of_run(self.first, rest)) % MODULO
 
+    @property
+    def squares(self) -> int:
+        """Sum of the squares of all that is to be sent, numbered, modulo 2**64."""
+        last = self.first + self.count
+        return (sum_of_squares(last) - sum_of_squares(self.first)) % MODULO
+
     def batches(self) -> Iterator[list[Messages]]:
         """The stream as passes of views, prepared now."""
         views = _split(self._block, self._batch)
@@ -83,6 +89,11 @@ def streams(shares: list[int], batch: int, *, numbered: bool) -> list[Stream]:
 def sum_of_run(first: int, count: int) -> int:
     """The sum `first + (first + 1) + …` of `count` terms."""
     return first * count + count * (count - 1) // 2
+
+
+def sum_of_squares(end: int) -> int:
+    """The sum of the squares of the integers from 0 up to `end`, without it."""
+    return (end - 1) * end * (2 * end - 1) // 6
 
 
 def _split(block: Messages, batch: int) -> list[Messages]:

@@ -1,15 +1,14 @@
-//! One run: producers send for a while, the consumer checks what arrives.
+//! One run: producers send for a while, consumers check what arrives.
 
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::check::{Check, first_of};
+use crate::check::{Check, Seen, first_of};
 use crate::contenders::{BATCH, Contender, Receiver, Sender};
 use crate::machine::Places;
+use crate::targets::Target;
 
-/// Messages that may be in flight, of each producer or of all, as the contender counts them.
-pub const CAPACITY: usize = 65_536;
 /// How long the producers of a run send.
 pub const DURATION: Duration = Duration::from_millis(1_000);
 /// A producer looks at the clock after this many messages.
@@ -19,66 +18,89 @@ const BLOCK: usize = 4_096;
 pub struct Case {
     pub name: &'static str,
     pub producers: usize,
+    pub consumers: usize,
     pub batches: bool,
+    /// What bchan is to reach.
+    pub targets: &'static [Target],
 }
 
-/// Messages received per second; `None` if the contender can't have so many producers.
+/// Where, and with how much space.
+pub struct Setting {
+    pub places: Places,
+    /// Messages that may be in flight, of each producer or of all, as the contender counts them.
+    pub capacity: usize,
+}
+
+/// Messages received per second; `None` if the contender can't have so many producers or consumers.
 ///
 /// # Panics
 /// If a message is lost, doubled or out of order.
-pub fn run<C: Contender>(case: &Case, places: &Places) -> Option<f64> {
-    let (senders, receiver) = C::open(CAPACITY, case.producers)?;
-    places.take_consumer();
-    let start = &Barrier::new(case.producers + 1);
-    let (sent, received, elapsed) = thread::scope(|scope| {
-        let produce = |(producer, sender)| scope.spawn(move || send(case, places, start, producer, sender));
+pub fn run<C: Contender>(case: &Case, setting: &Setting) -> Option<f64> {
+    let (senders, receivers) = C::open(setting.capacity, case.producers, case.consumers)?;
+    let places = &setting.places;
+    let start = &Barrier::new(case.producers + case.consumers + 1);
+    let (ends, seen, elapsed) = thread::scope(|scope| {
+        let produce = |(producer, sender)| {
+            scope.spawn(move || {
+                places.take_producer(case, producer);
+                start.wait();
+                send(case, producer, sender)
+            })
+        };
+        let consume = |(consumer, receiver)| {
+            scope.spawn(move || {
+                places.take_consumer(case, consumer);
+                start.wait();
+                receive(case, receiver)
+            })
+        };
         let producers: Vec<_> = senders.into_iter().enumerate().map(produce).collect();
+        let consumers: Vec<_> = receivers.into_iter().enumerate().map(consume).collect();
         start.wait();
         let started = Instant::now();
-        let received = receive(case, receiver);
+        let seen: Seen = consumers.into_iter().map(|thread| thread.join().expect("no panic")).sum();
         let elapsed = started.elapsed();
-        let sent: Vec<u64> = producers.into_iter().map(|thread| thread.join().expect("no panic")).collect();
-        (sent, received, elapsed)
+        let ends: Vec<u64> = producers.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+        (ends, seen, elapsed)
     });
-    assert_eq!(received, sent, "all that was sent arrived");
-    Some(received.iter().sum::<u64>() as f64 / elapsed.as_secs_f64())
+    let sent = ends.iter().map(|&end| Seen::all_before(end)).sum();
+    assert_eq!(seen, sent, "all that was sent arrived, once");
+    let messages: u64 = ends.iter().enumerate().map(|(producer, end)| end - first_of(producer)).sum();
+    Some(messages as f64 / elapsed.as_secs_f64())
 }
 
-/// A producer's thread; tells how many messages it sent.
-fn send(case: &Case, places: &Places, start: &Barrier, producer: usize, mut sender: impl Sender) -> u64 {
-    places.take_producers();
-    start.wait();
-    if case.batches { send_batches(&mut sender, producer) } else { send_each(&mut sender, producer) }
+/// Sends for a while; returns the first message that was not sent.
+fn send(case: &Case, producer: usize, mut sender: impl Sender) -> u64 {
+    let next = first_of(producer);
+    if case.batches { send_batches(&mut sender, next) } else { send_each(&mut sender, next) }
 }
 
-/// Receives until the end; tells how many messages came of each producer.
-fn receive(case: &Case, mut receiver: impl Receiver) -> Vec<u64> {
-    let mut check = Check::new(case.producers);
+/// Receives until the end; tells what.
+fn receive(case: &Case, mut receiver: impl Receiver) -> Seen {
+    let mut check = Check::new(case.producers, case.consumers);
     if case.batches {
         receive_batches(&mut receiver, &mut check);
     } else {
         receive_each(&mut receiver, &mut check);
     }
-    check.received()
+    check.seen()
 }
 
-/// Sends one message a call; tells how many.
-fn send_each(sender: &mut impl Sender, producer: usize) -> u64 {
+/// Sends one message a call.
+fn send_each(sender: &mut impl Sender, mut next: u64) -> u64 {
     let until = Instant::now() + DURATION;
-    let mut next = first_of(producer);
     while Instant::now() < until {
         for _ in 0..BLOCK {
             sender.send(next);
             next += 1;
         }
     }
-    next - first_of(producer)
+    next
 }
 
-/// Sends a batch a call; tells how many messages.
-fn send_batches(sender: &mut impl Sender, producer: usize) -> u64 {
+/// Sends a batch a call.
+fn send_batches(sender: &mut impl Sender, mut next: u64) -> u64 {
     let until = Instant::now() + DURATION;
-    let mut next = first_of(producer);
     let mut batch = [0; BATCH];
     while Instant::now() < until {
         for _ in 0..BLOCK / BATCH {
@@ -87,7 +109,7 @@ fn send_batches(sender: &mut impl Sender, producer: usize) -> u64 {
             next += BATCH as u64;
         }
     }
-    next - first_of(producer)
+    next
 }
 
 fn receive_each(receiver: &mut impl Receiver, check: &mut Check) {

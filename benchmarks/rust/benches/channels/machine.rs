@@ -5,35 +5,45 @@ use std::fmt;
 
 use core_affinity::{CoreId, get_core_ids, set_for_current};
 
-/// The CPUs of the consumer and of the producers; none where there are not two to be had.
-pub struct Places(Option<(CoreId, CoreId)>);
+use crate::harness::Case;
+
+/// The two CPUs that are used; none where there are not two to be had.
+pub struct Places(Option<[CoreId; 2]>);
 
 impl Places {
-    /// The consumer's is the first CPU that this process may use, the producers' the second.
+    /// The first two CPUs that this process may use.
     pub fn choose() -> Self {
         match get_core_ids().unwrap_or_default()[..] {
-            [consumer, producers, ..] if set_for_current(producers) && set_for_current(consumer) => {
-                Self(Some((consumer, producers)))
+            [first, second, ..] if set_for_current(second) && set_for_current(first) => {
+                Self(Some([first, second]))
             }
             _ => Self(None),
         }
     }
 
-    pub fn take_consumer(&self) {
-        self.0.map(|(consumer, _)| set_for_current(consumer));
+    /// One consumer has the first CPU to itself; several are spread over both, and so are producers.
+    pub fn take_consumer(&self, case: &Case, consumer: usize) {
+        self.take(if case.consumers == 1 { 0 } else { consumer });
     }
 
-    pub fn take_producers(&self) {
-        self.0.map(|(_, producers)| set_for_current(producers));
+    /// The producers of one consumer have the second CPU.
+    pub fn take_producer(&self, case: &Case, producer: usize) {
+        self.take(if case.consumers == 1 { 1 } else { producer });
+    }
+
+    fn take(&self, place: usize) {
+        self.0.map(|cpus| set_for_current(cpus[place % cpus.len()]));
     }
 }
 
 impl fmt::Display for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some((consumer, producers)) => {
-                write!(f, "consumer on CPU {}, producers on CPU {}", consumer.id, producers.id)
-            }
+            Some([CoreId { id: first }, CoreId { id: second }]) => write!(
+                f,
+                "one consumer on CPU {first}, its producers on CPU {second}; \
+                 of several consumers and their producers half on each"
+            ),
             None => write!(f, "threads NOT pinned: there are no two CPUs to pin them to"),
         }
     }

@@ -7,51 +7,90 @@ mod contenders;
 mod harness;
 mod machine;
 mod table;
+mod targets;
 
 use contenders::Contender;
-use harness::{CAPACITY, Case, DURATION, run};
+use harness::{Case, DURATION, Setting, run};
 use machine::Places;
 use table::Row;
+use targets::Target;
 
 const RUNS: usize = 5;
+const CAPACITY: usize = 65_536;
 
-const CASES: [Case; 3] = [
-    Case { name: "spsc, one message a call", producers: 1, batches: false },
-    Case { name: "spsc, batches of 64", producers: 1, batches: true },
-    Case { name: "mpsc, 4 producers, batches of 64", producers: 4, batches: true },
+const CASES: [Case; 5] = [
+    Case { name: "spsc, one message a call", producers: 1, consumers: 1, batches: false, targets: &[] },
+    Case { name: "spsc, batches of 64", producers: 1, consumers: 1, batches: true, targets: &[] },
+    Case {
+        name: "mpsc, 4 producers, batches of 64",
+        producers: 4,
+        consumers: 1,
+        batches: true,
+        targets: &[],
+    },
+    Case {
+        name: "mpmc, 4 and 4, one message a call",
+        producers: 4,
+        consumers: 4,
+        batches: false,
+        targets: &[
+            Target::Least(19e6),
+            Target::AheadOf("crossbeam-queue"),
+            Target::AheadOf("crossbeam-channel"),
+        ],
+    },
+    Case {
+        name: "mpmc, 4 and 4, batches of 64",
+        producers: 4,
+        consumers: 4,
+        batches: true,
+        targets: &[Target::Times(10.0, "mpmc, 4 and 4, one message a call")],
+    },
 ];
 
 /// A contender without its type.
 struct Entry {
     name: &'static str,
     batch_calls: &'static str,
-    run: fn(&Case, &Places) -> Option<f64>,
+    note: &'static str,
+    run: fn(&Case, &Setting) -> Option<f64>,
 }
 
 const fn entry<C: Contender>() -> Entry {
-    Entry { name: C::NAME, batch_calls: C::BATCH_CALLS, run: run::<C> }
+    Entry { name: C::NAME, batch_calls: C::BATCH_CALLS, note: C::NOTE, run: run::<C> }
 }
 
 /// bchan first: the others are compared with it.
-const CONTENDERS: [Entry; 4] = [
+const CONTENDERS: [Entry; 5] = [
     entry::<contenders::bchan::Bchan>(),
     entry::<contenders::rtrb::Rtrb>(),
+    entry::<contenders::array_queue::ArrayQueue>(),
     entry::<contenders::crossbeam::Crossbeam>(),
     entry::<contenders::kanal::Kanal>(),
 ];
 
+/// Arguments: a number is the capacity, any other word chooses the cases with it in their names.
 fn main() {
     end_all_on_panic();
+    // cargo adds options of its own.
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let (numbers, names): (Vec<_>, Vec<_>) =
+        words.into_iter().partition(|word| word.parse::<usize>().is_ok());
+    let capacity = numbers.last().map_or(CAPACITY, |number| number.parse().expect("a number"));
     // Before the pinning: a pinned thread has one CPU.
     let machine = machine::describe();
-    let places = Places::choose();
-    println!("machine: {machine}; {places}");
+    let setting = Setting { places: Places::choose(), capacity };
+    println!("machine: {machine}; {}", setting.places);
     println!("build:   {}", machine::build());
     println!(
-        "runs:    {RUNS} of {DURATION:?} each, contenders in turn; {CAPACITY} u64 in flight at most; every message checked"
+        "runs:    {RUNS} of {DURATION:?} each, contenders in turn; {capacity} u64 in flight at most; every message checked"
     );
-    for case in &CASES {
-        table::print(case, &measure(case, &places));
+    let mut results = Vec::new();
+    for case in CASES.iter().filter(|case| names.iter().all(|name| case.name.contains(name.as_str()))) {
+        let rows = measure(case, &setting);
+        table::print(case, &rows);
+        results.push((case, rows));
+        targets::print(&results);
     }
 }
 
@@ -65,12 +104,15 @@ fn end_all_on_panic() {
 }
 
 /// Lets the contenders run in turn, so that what disturbs the machine disturbs them all.
-fn measure(case: &Case, places: &Places) -> Vec<Row> {
-    let row = |entry: &Entry| Row { name: entry.name, batch_calls: entry.batch_calls, runs: Vec::new() };
+fn measure(case: &Case, setting: &Setting) -> Vec<Row> {
+    let row = |entry: &Entry| {
+        let &Entry { name, batch_calls, note, .. } = entry;
+        Row { name, batch_calls, note, runs: Vec::new() }
+    };
     let mut rows: Vec<_> = CONTENDERS.iter().map(row).collect();
     for _ in 0..RUNS {
         for (entry, row) in CONTENDERS.iter().zip(&mut rows) {
-            row.runs.extend((entry.run)(case, places));
+            row.runs.extend((entry.run)(case, setting));
         }
     }
     rows

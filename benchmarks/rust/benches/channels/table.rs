@@ -6,14 +6,16 @@ use crate::harness::Case;
 pub struct Row {
     pub name: &'static str,
     pub batch_calls: &'static str,
+    pub note: &'static str,
     pub runs: Vec<f64>,
 }
 
 impl Row {
-    fn median(&self) -> f64 {
+    /// The middle run; `None` if there is none.
+    pub fn median(&self) -> Option<f64> {
         let mut sorted = self.runs.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        sorted.get(sorted.len() / 2).copied()
     }
 }
 
@@ -26,16 +28,18 @@ pub fn print(case: &Case, rows: &[Row]) {
 
 fn line(case: &Case, row: &Row, first: &Row) -> String {
     let name = format!("{} {}", row.name, version(row.name).unwrap_or_default());
-    if row.runs.is_empty() {
-        return format!("{name:<24}{:>8}   it has one producer at most", "n/a");
-    }
+    let (Some(median), Some(of)) = (row.median(), first.median()) else {
+        return format!("{name:<24}{:>8}   it can't have so many", "n/a");
+    };
     let million = |rate: f64| rate / 1e6;
     let least = million(row.runs.iter().copied().fold(f64::INFINITY, f64::min));
     let most = million(row.runs.iter().copied().fold(0.0, f64::max));
-    let (median, ratio) = (million(row.median()), row.median() / first.median());
     let runs: Vec<_> = row.runs.iter().map(|&rate| format!("{:.1}", million(rate))).collect();
-    let calls = if case.batches { format!("   {}", row.batch_calls) } else { String::new() };
-    format!("{name:<24}{median:>8.1}{least:>8.1}{most:>8.1}{ratio:>10.3}   {}{calls}", runs.join(" "))
+    let calls = if case.batches { row.batch_calls } else { "" };
+    let remarks: Vec<_> = [calls, row.note].into_iter().filter(|remark| !remark.is_empty()).collect();
+    let (median, ratio) = (million(median), median / of);
+    let figures = format!("{median:>8.1}{least:>8.1}{most:>8.1}{ratio:>10.3}");
+    format!("{name:<24}{figures}   {}   {}", runs.join(" "), remarks.join("; "))
 }
 
 /// The version of a crate that this program was built with.

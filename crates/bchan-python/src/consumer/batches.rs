@@ -4,8 +4,10 @@
 use pyo3::prelude::*;
 
 use super::Consumer;
+use crate::arguments::Timeout;
+use crate::receiving::{Inlet, unless_ended};
 
-/// Iterator over new arrays of what is there, until the end of the channel.
+/// Iterator over new batches of what is there, until the end of the channel.
 #[pyclass(frozen, module = "bchan._core")]
 pub(crate) struct Batches {
     consumer: Py<Consumer>,
@@ -24,6 +26,7 @@ impl Batches {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.consumer.get().next_batch(self.n.bind_borrowed(py))
+        let batch = self.consumer.get().receive_batch(self.n.bind_borrowed(py), Timeout::Never);
+        unless_ended(py, batch)
     }
 }

@@ -1,14 +1,16 @@
 //! Zero-copy sending: slots reserved, written through a view, and committed.
 
+use bchan::Sending;
 use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::{Inner, Producer, closed, refusal};
+use super::{Inner, Producer, refusal};
 use crate::arguments::{Timeout, count, count_from};
 use crate::array;
+use crate::call::{Call, Patience};
 use crate::detached::Attached;
-use crate::errors::must_be;
+use crate::errors::{closed, must_be};
 
 impl Producer {
     /// Claims up to `n` free slots, waiting for the first one.
@@ -17,16 +19,18 @@ impl Producer {
         n: Borrowed<'_, 'py, PyAny>,
         timeout: Timeout,
     ) -> PyResult<Bound<'py, PyAny>> {
+        self.item.as_array("reserve")?;
         let (py, wanted) = (n.py(), count(n, "n")?);
         let (mut pass, inner) = self.enter()?;
+        let mut patience = Patience::new(timeout);
         loop {
             if let Some(slots) = self.claim(py, inner, wanted)? {
                 return Ok(slots);
             }
-            match &mut inner.tx {
-                Some(tx) => self.wait(py, &mut pass, tx, "reserve", timeout)?,
-                None => return Err(refusal(false)),
-            }
+            let Some(handle) = &mut inner.tx else { return Err(refusal(false)) };
+            let mut call = Call { handle, entry: pass, item: &self.item };
+            call.wait_for_space(py, "reserve", &mut patience)?;
+            pass = call.entry;
         }
     }
 
@@ -35,6 +39,7 @@ impl Producer {
         &self,
         n: Borrowed<'_, 'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.item.as_array("try_reserve")?;
         let wanted = count(n, "n")?;
         let (_pass, inner) = self.enter()?;
         self.claim(n.py(), inner, wanted)
@@ -52,12 +57,15 @@ impl Producer {
         if tx.is_closed() {
             return Err(closed());
         }
-        let n = tx.free(wanted);
+        let n = tx.reserve(wanted);
         if n == 0 {
             return Ok(None);
         }
-        // SAFETY: the slots are free until committed; `mapping` keeps them mapped.
-        let slots = unsafe { array::view(self.mapping.bind(py), &self.item, tx.claim(n), n, true)? };
+        // SAFETY: the slots are ours until committed; `contents` keeps them mapped.
+        let slots = unsafe {
+            let (owner, data) = (self.contents.bind(py).as_any(), tx.slots(n));
+            array::view(owner, &self.item, data, n, true).inspect_err(|_| give_back(tx))?
+        };
         inner.reserved = Some((slots.clone().unbind(), n));
         Ok(Some(slots))
     }
@@ -74,7 +82,10 @@ impl Producer {
         }
         let slots = end_reservation(inner);
         let sent = match (&mut inner.tx, n) {
-            (Some(_), 0) => Ok(()),
+            (Some(tx), 0) => {
+                give_back(tx);
+                Ok(())
+            }
             (Some(tx), n) => tx.commit(n).map_err(|_| closed()),
             (None, _) => Err(refusal(false)),
         };
@@ -88,6 +99,9 @@ impl Producer {
     pub(crate) fn abort(&self) -> PyResult<()> {
         let (pass, inner) = self.enter()?;
         let slots = end_reservation(inner);
+        if let (Some(_), Some(tx)) = (&slots, &mut inner.tx) {
+            give_back(tx);
+        }
         drop(pass);
         slots.map(drop).ok_or_else(|| no_reservation("abort"))
     }
@@ -98,6 +112,12 @@ pub(super) fn end_reservation(inner: &mut Inner) -> Option<Attached> {
     let (slots, _) = inner.reserved.take()?;
     array::freeze(&slots);
     Some(Attached::new(slots))
+}
+
+/// Sends nothing of what was reserved.
+fn give_back(tx: &mut bchan::Producer) {
+    // A closed channel refuses, but what is refused is none.
+    let _ = tx.commit(0);
 }
 
 #[cold]

@@ -12,7 +12,7 @@
 
 use super::Shared;
 use crate::error::HandleError;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Producers registered now, in the low 16 bits.
 const COUNT: u64 = 0xffff;
@@ -97,34 +97,10 @@ impl Shared {
         Registry(&self.memory.header().registry)
     }
 
-    /// Takes a lane for a new producer: a drained one if there is one.
-    ///
-    /// A lane that its last producer left undrained goes on where that one stopped; the order of
-    /// each producer's messages stays what it was.
-    pub(super) fn take_lane(&self) -> Result<usize, HandleError> {
-        let lanes = self.memory.geometry().lanes as usize;
-        self.registry().enter(lanes)?;
-        let registered = &self.memory.header().registered;
-        let free = |lane: &usize| !registered.contains(*lane);
-        // `enter` left a place for us, but which one may change under our eyes: look until found.
-        loop {
-            let drained =
-                (0..lanes).filter(free).find(|&lane| self.len_of(lane) == 0 && registered.insert(lane));
-            if let Some(lane) =
-                drained.or_else(|| (0..lanes).filter(free).find(|&lane| registered.insert(lane)))
-            {
-                return Ok(lane);
-            }
-            crate::sync::spin_hint();
-        }
-    }
-
-    /// Gives a lane back; wakes the consumer if that was the last producer.
-    pub(super) fn leave_lane(&self, lane: usize) {
-        self.memory.header().registered.remove(lane);
-        if self.registry().leave() {
-            crate::sync::fence(Ordering::SeqCst);
-            self.arrivals().notify();
-        }
+    /// Wakes the consumers, who may find that it is over: the last producer has left.
+    pub(super) fn say_deserted(&self) {
+        // Forbids: a consumer waits and has missed it.
+        fence(Ordering::SeqCst);
+        self.arrivals().notify_all();
     }
 }

@@ -65,8 +65,8 @@ impl Segment {
     }
 
     #[cfg(loom)]
-    pub(super) fn cells(&self, lane: usize) -> crate::sync::Arc<Vec<loom::cell::UnsafeCell<()>>> {
-        self.model.cells[lane].clone()
+    pub(super) fn cells(&self, ring: usize) -> crate::sync::Arc<Vec<loom::cell::UnsafeCell<()>>> {
+        self.model.cells[ring].clone()
     }
 }
 
@@ -93,31 +93,53 @@ impl Mirror {
 #[cfg(loom)]
 #[derive(Debug)]
 struct Model {
+    geometry: Geometry,
     cells: Vec<crate::sync::Arc<Vec<loom::cell::UnsafeCell<()>>>>,
 }
 
 #[cfg(loom)]
 impl Model {
     fn new(base: NonNull<u8>, geometry: &Geometry) -> Self {
-        for lane in 0..geometry.lanes as usize {
-            // SAFETY: the lanes' headers follow the channel's.
-            unsafe { Self::lane(base, lane).write(crate::layout::LaneHeader::new()) };
-        }
         let cells = || (0..geometry.slots).map(|_| loom::cell::UnsafeCell::new(())).collect();
-        Self { cells: (0..geometry.lanes).map(|_| crate::sync::Arc::new(cells())).collect() }
+        let cells = (0..geometry.rings()).map(|_| crate::sync::Arc::new(cells())).collect();
+        let model = Self { geometry: *geometry, cells };
+        // SAFETY: the segment has room for these, at these places.
+        unsafe {
+            model.lanes(base).for_each(|lane| lane.write(crate::layout::LaneHeader::new()));
+            if let Some(shared) = model.shared(base) {
+                shared.write(crate::layout::SharedHeader::new());
+            }
+            model.states(base).for_each(|state| state.write(crate::sync::AtomicU8::new(0)));
+        }
+        model
     }
 
-    fn lane(base: NonNull<u8>, lane: usize) -> NonNull<crate::layout::LaneHeader> {
+    fn lanes(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::layout::LaneHeader>> {
         // SAFETY: as in `Memory::lane_header`.
-        unsafe { base.add(size_of::<ChannelHeader>()).cast().add(lane) }
+        (0..self.geometry.lanes as usize)
+            .map(move |lane| unsafe { base.add(size_of::<ChannelHeader>()).cast().add(lane) })
+    }
+
+    fn shared(&self, base: NonNull<u8>) -> Option<NonNull<crate::layout::SharedHeader>> {
+        // SAFETY: as in `Memory::shared_header`.
+        (self.geometry.lanes == 0).then(|| unsafe { base.add(size_of::<ChannelHeader>()).cast() })
+    }
+
+    fn states(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::sync::AtomicU8>> {
+        let count = if self.geometry.lanes == 0 { self.geometry.capacity as usize } else { 0 };
+        // SAFETY: as in `Memory::states`.
+        (0..count).map(move |slot| unsafe { base.add(Geometry::STATES_OFFSET).cast().add(slot) })
     }
 
     fn drop_headers(&self, base: NonNull<u8>) {
-        for lane in 0..self.cells.len() {
-            // SAFETY: written in `new`, dropped once.
-            unsafe { Self::lane(base, lane).drop_in_place() };
+        // SAFETY: written in `new` and by `Memory::new`, dropped once.
+        unsafe {
+            self.lanes(base).for_each(|lane| lane.drop_in_place());
+            if let Some(shared) = self.shared(base) {
+                shared.drop_in_place();
+            }
+            self.states(base).for_each(|state| state.drop_in_place());
+            base.cast::<ChannelHeader>().drop_in_place();
         }
-        // SAFETY: written by `Memory::new`, dropped once.
-        unsafe { base.cast::<ChannelHeader>().drop_in_place() };
     }
 }

@@ -19,8 +19,8 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use crate::error::ConfigError;
-use crate::layout::{ChannelHeader, Geometry, Identity, LaneHeader};
-use crate::sync::Arc;
+use crate::layout::{ChannelHeader, Geometry, Identity, LaneHeader, SharedHeader};
+use crate::sync::{Arc, AtomicU8};
 
 /// The memory of one channel. Everything in it stays where it is until the last `Arc` is gone.
 #[derive(Debug)]
@@ -32,8 +32,13 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(item_size: usize, capacity: usize, lanes: usize) -> Result<Arc<Self>, ConfigError> {
-        let geometry = Geometry::new(item_size, capacity, lanes, backing::page_size())?;
+    pub(crate) fn new(
+        item_size: usize,
+        capacity: usize,
+        max_producers: usize,
+        is_shared: bool,
+    ) -> Result<Arc<Self>, ConfigError> {
+        let geometry = Geometry::new(item_size, capacity, max_producers, is_shared, backing::page_size())?;
         let available = backing::physical_bytes();
         if geometry.ring_bytes() > available {
             return Err(ConfigError::Memory { needed: geometry.ring_bytes(), available });
@@ -42,7 +47,7 @@ impl Memory {
         let header = ChannelHeader::new(Identity::of(geometry));
         // SAFETY: the segment starts with room for a header, aligned to a page, seen by nobody yet.
         unsafe { segment.base().cast::<ChannelHeader>().write(header) };
-        let mirrors = (0..lanes).map(|_| OnceLock::new()).collect();
+        let mirrors = (0..geometry.rings()).map(|_| OnceLock::new()).collect();
         Ok(Arc::new(Self { geometry, segment, mirrors }))
     }
 
@@ -63,10 +68,23 @@ impl Memory {
         unsafe { self.segment.base().add(size_of::<ChannelHeader>()).cast::<LaneHeader>().add(lane).as_ref() }
     }
 
-    /// The slots of one lane; makes the ring's second map at the first call.
-    pub(crate) fn slots(&self, lane: usize) -> Slots {
-        let (offset, bytes) = (self.geometry.ring_offset(lane), self.geometry.ring_bytes());
-        let mirror = self.mirrors[lane].get_or_init(|| {
+    pub(crate) fn shared_header(&self) -> &SharedHeader {
+        assert!(self.geometry.lanes == 0);
+        // SAFETY: the segment has it after the header, valid as zeroes, all atomics.
+        unsafe { self.segment.base().add(size_of::<ChannelHeader>()).cast().as_ref() }
+    }
+
+    /// The states of a shared ring's slots, of which there are `capacity`.
+    pub(crate) fn states(&self) -> NonNull<AtomicU8> {
+        assert!(self.geometry.lanes == 0);
+        // SAFETY: the segment has them there, valid as zeroes.
+        unsafe { self.segment.base().add(Geometry::STATES_OFFSET).cast() }
+    }
+
+    /// The slots of one ring; makes the ring's second map at the first call.
+    pub(crate) fn slots(&self, ring: usize) -> Slots {
+        let (offset, bytes) = (self.geometry.ring_offset(ring), self.geometry.ring_bytes());
+        let mirror = self.mirrors[ring].get_or_init(|| {
             (self.geometry.mirrorable == 1).then(|| self.segment.mirror(offset, bytes)).flatten()
         });
         let base = match mirror {
@@ -80,18 +98,18 @@ impl Memory {
             item_size: self.geometry.item_size as usize,
             mirrored: mirror.is_some(),
             #[cfg(loom)]
-            cells: self.segment.cells(lane),
+            cells: self.segment.cells(ring),
         }
     }
 
-    /// Whether `lane` is mapped twice; `None` while it was never used.
-    pub(crate) fn is_mirrored(&self, lane: usize) -> Option<bool> {
-        self.mirrors[lane].get().map(Option::is_some)
+    /// Whether `ring` is mapped twice; `None` while it was never used.
+    pub(crate) fn is_mirrored(&self, ring: usize) -> Option<bool> {
+        self.mirrors[ring].get().map(Option::is_some)
     }
 
     /// Bytes of address space that the channel takes.
     pub(crate) fn bytes_mapped(&self) -> u64 {
-        let mirrored = (0..self.mirrors.len()).filter(|&lane| self.is_mirrored(lane) == Some(true));
+        let mirrored = (0..self.mirrors.len()).filter(|&ring| self.is_mirrored(ring) == Some(true));
         self.geometry.total_bytes() + mirrored.count() as u64 * 2 * self.geometry.ring_bytes()
     }
 }
@@ -118,6 +136,12 @@ impl Slots {
     #[inline]
     pub(crate) fn item_size(&self) -> usize {
         self.item_size
+    }
+
+    /// Whether any slots that follow each other lie in one piece.
+    #[inline]
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.mirrored
     }
 
     /// How many of `n` slots from `sequence` on lie in one piece.

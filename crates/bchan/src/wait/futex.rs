@@ -32,8 +32,8 @@ mod system {
         }
     }
 
-    pub(super) fn wake_all(word: &FutexWord) {
-        let woken = futex::wake(word, Flags::PRIVATE, i32::MAX as u32);
+    pub(super) fn wake(word: &FutexWord, most: u32) {
+        let woken = futex::wake(word, Flags::PRIVATE, most);
         debug_assert!(woken.is_ok(), "futex wake: {woken:?}");
     }
 }
@@ -43,7 +43,9 @@ mod system {
 mod system {
     use std::time::Instant;
 
-    use parking_lot_core::{DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN, ParkResult, park, unpark_all};
+    use parking_lot_core::{
+        DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN, ParkResult, UnparkResult, park, unpark_one,
+    };
 
     use super::{Duration, FutexWord, Waking};
     use crate::sync::Ordering;
@@ -64,9 +66,11 @@ mod system {
         }
     }
 
-    pub(super) fn wake_all(word: &FutexWord) {
+    pub(super) fn wake(word: &FutexWord, most: u32) {
+        let woken = |result: UnparkResult| result.unparked_threads;
         // SAFETY: the key is the word's own address.
-        unsafe { unpark_all(key(word), DEFAULT_UNPARK_TOKEN) };
+        let wake_one = || unsafe { woken(unpark_one(key(word), |_| DEFAULT_UNPARK_TOKEN)) };
+        (0..most).take_while(|_| wake_one() > 0).for_each(drop);
     }
 
     fn key(word: &FutexWord) -> usize {
@@ -94,10 +98,10 @@ mod system {
         Waking::Woken
     }
 
-    pub(super) fn wake_all(word: &FutexWord) {
+    pub(super) fn wake(word: &FutexWord, most: u32) {
         let (lock, sleepers) = &word.queue;
         let _guard = lock.lock().unwrap();
-        sleepers.notify_all();
+        (0..most).for_each(|_| sleepers.notify_one());
     }
 }
 
@@ -106,7 +110,7 @@ pub(super) fn wait(word: &FutexWord, expected: u32, timeout: Option<Duration>) -
     system::wait(word, expected, timeout)
 }
 
-/// Wakes all who sleep on `word`.
-pub(super) fn wake_all(word: &FutexWord) {
-    system::wake_all(word);
+/// Wakes up to `most` of those who sleep on `word`.
+pub(super) fn wake(word: &FutexWord, most: u32) {
+    system::wake(word, most);
 }

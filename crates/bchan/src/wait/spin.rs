@@ -14,7 +14,7 @@ use crate::sync::spin_hint;
 
 /// The spinning budget of one handle.
 #[derive(Debug)]
-pub(crate) struct Spin {
+pub struct Spin {
     /// How long to spin, in `LEAST ..= MOST`.
     budget: Duration,
 }
@@ -26,7 +26,8 @@ impl Spin {
     /// Pauses between two looks at most.
     const MOST_PAUSES: u32 = 64;
 
-    pub(crate) fn new() -> Self {
+    /// Spins shortly at first.
+    pub fn new() -> Self {
         Self { budget: Self::LEAST }
     }
 
@@ -59,6 +60,12 @@ impl Spin {
         } else {
             (self.budget / 2).max(Self::LEAST)
         };
+    }
+}
+
+impl Default for Spin {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -2,13 +2,14 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
+use bchan::{Receiving, Sending};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bchan::{Barrier, Channel, Config, Consumer, Deadline, Producer, Stop};
+use bchan::{Barrier, Channel, Config, Consumer, Deadline, Mode, Producer, Stop};
 
 /// Longer than anything here takes on a busy machine; whoever waits this long waits in vain.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -19,6 +20,7 @@ pub const PRODUCERS: usize = 3;
 /// What tests of one item size run over.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
+    pub mode: Mode,
     pub item_size: usize,
     pub capacity: usize,
     pub max_producers: usize,
@@ -27,8 +29,18 @@ pub struct Case {
 
 impl Case {
     pub fn channel(&self) -> Channel {
-        let &Self { item_size, capacity, max_producers, barrier } = self;
-        Channel::new(&Config { item_size, capacity, max_producers, barrier: Some(barrier) }).unwrap()
+        let &Self { mode, item_size, capacity, max_producers, barrier } = self;
+        Channel::new(&Config { mode, item_size, capacity, max_producers, barrier: Some(barrier) }).unwrap()
+    }
+
+    /// How many rings there are: producers that can each have `capacity` messages in flight.
+    pub fn rings(&self) -> usize {
+        if self.mode == Mode::Mpsc { self.max_producers } else { 1 }
+    }
+
+    /// How many messages each producer can send when all do.
+    pub fn share(&self) -> usize {
+        self.capacity * self.rings() / self.max_producers
     }
 
     /// As many messages as make the ring turn several times, but not so many that it takes long.
@@ -47,11 +59,12 @@ pub fn barriers() -> Vec<Barrier> {
 
 /// Runs `clause` in every configuration for items of `N` bytes, each with a time limit.
 pub fn each_case<const N: usize>(clause: fn(&Case)) {
+    let modes = [(Mode::Mpsc, 1), (Mode::Mpsc, PRODUCERS), (Mode::Spmc, 1), (Mode::Mpmc, PRODUCERS)];
     for barrier in barriers() {
-        for max_producers in [1, PRODUCERS] {
+        for (mode, max_producers) in modes {
             for capacity in [1, 2, 64, 4096] {
                 if N * capacity <= 1 << 24 {
-                    let case = Case { item_size: N, capacity, max_producers, barrier };
+                    let case = Case { mode, item_size: N, capacity, max_producers, barrier };
                     println!("{case:?}");
                     in_time(move || clause(&case));
                 }
@@ -107,14 +120,14 @@ impl Order {
 
 /// Reads the next `n` messages in place, without releasing them.
 pub fn front<const N: usize>(rx: &Consumer, n: usize) -> &[[u8; N]] {
-    // SAFETY: `poll` found `n` messages of `N` bytes, and `rx` is borrowed until they are forgotten.
+    // SAFETY: `peek` found `n` messages of `N` bytes, and `rx` is borrowed until they are forgotten.
     unsafe { std::slice::from_raw_parts(rx.front(n).cast(), n) }
 }
 
 /// Writes the next `n` slots, without committing them.
 pub fn fill<const N: usize>(tx: &mut Producer, items: &[[u8; N]]) {
-    // SAFETY: `free` found that many slots of `N` bytes, and nobody else touches them.
-    unsafe { tx.claim(items.len()).cast::<[u8; N]>().copy_from_nonoverlapping(items.as_ptr(), items.len()) };
+    // SAFETY: `reserve` found that many slots of `N` bytes, and nobody else touches them.
+    unsafe { tx.slots(items.len()).cast::<[u8; N]>().copy_from_nonoverlapping(items.as_ptr(), items.len()) };
 }
 
 /// Sends message by message, by batches and by claims in turn. Stops at the first error.
@@ -137,7 +150,7 @@ pub fn send_mixed<const N: usize>(
             }
             _ => {
                 wait_for_space(tx)?;
-                let n = tx.free(5).min((sequences.end - next) as usize);
+                let n = tx.reserve(5).min((sequences.end - next) as usize);
                 fill(tx, &messages::<N>(producer, next..next + n as u64));
                 tx.commit(n)?;
                 next + n as u64
@@ -163,7 +176,7 @@ pub fn receive_mixed<const N: usize>(rx: &mut Consumer, order: &mut Order) {
                 Err(stop) => return assert_eq!(stop, Stop::Ended),
             },
             _ => {
-                let n = rx.poll(9);
+                let n = rx.peek(9);
                 if n > 0 {
                     order.take_all(front::<N>(rx, n));
                     rx.release(n);

@@ -1,6 +1,7 @@
 //! Closing: who waits is told, and what was accepted is received, no more and no less.
 
 use bchan::{HandleError, Stop};
+use bchan::{Receiving, Sending};
 use loom::thread;
 
 use crate::{another, channel, check, drain, from_base, send_until_closed, send_without_waiting, warm};

@@ -1,6 +1,7 @@
 //! One lane: sending, batches, claims, and reading in place.
 
 use bchan::{Deadline, Stop};
+use bchan::{Receiving, Sending};
 use loom::thread;
 
 use crate::{channel, check, drain, send_without_waiting, warm};
@@ -49,8 +50,8 @@ fn claimed_messages_come_when_they_are_committed_and_not_before() {
         let channel = channel(4, 1);
         let (mut tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
         let sender = thread::spawn(move || {
-            assert_eq!(tx.free(4), 4);
-            let slots = tx.claim(4).cast::<u64>();
+            assert_eq!(tx.reserve(4), 4);
+            let slots = tx.slots(4).cast::<u64>();
             // SAFETY: four slots are ours until they are committed.
             (0..4).for_each(|i| unsafe { slots.add(i).write(i as u64) });
             tx.commit(1).unwrap();
@@ -58,7 +59,7 @@ fn claimed_messages_come_when_they_are_committed_and_not_before() {
         });
         let mut seen = Vec::new();
         while rx.wait_for_message(Deadline::NEVER).is_ok() {
-            let n = rx.poll(4);
+            let n = rx.peek(4);
             let slots = rx.front(n).cast::<u64>();
             // SAFETY: `n` messages are there.
             (0..n).for_each(|i| seen.push(unsafe { slots.add(i).read() }));
@@ -78,7 +79,7 @@ fn front_shows_messages_until_they_are_released() {
         for next in 0..3_u64 {
             rx.wait_for_message(Deadline::NEVER).unwrap();
             for _ in 0..2 {
-                assert!(rx.poll(2) > 0);
+                assert!(rx.peek(2) > 0);
                 // SAFETY: a message is there.
                 assert_eq!(unsafe { rx.front(1).cast::<u64>().read() }, next);
             }

@@ -26,9 +26,11 @@
 mod closing;
 mod lane;
 mod registration;
+mod shared;
 mod termination;
 mod waiting;
 
+use bchan::{Receiving, Sending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -81,7 +83,7 @@ fn drain(rx: &mut Consumer) -> Vec<u64> {
             Ok(item) => seen.push(item),
             Err(stop) => {
                 assert_eq!(stop, Stop::Ended);
-                assert_eq!(rx.poll(1), 0, "nothing comes after the end");
+                assert_eq!(rx.peek(1), 0, "nothing comes after the end");
                 return seen;
             }
         }

@@ -1,6 +1,7 @@
 //! Producers that come and go, and consumers that follow one another.
 
 use bchan::{HandleError, Stop};
+use bchan::{Receiving, Sending};
 use loom::thread;
 
 use crate::{channel, check, drain, from_base, warm};
@@ -123,7 +124,7 @@ fn next_consumer_finds_the_slots_that_the_last_one_gave_back() {
         let next = thread::spawn(move || match heir.consumer() {
             Ok(mut rx) => rx.try_receive::<u64>(),
             Err(error) => {
-                assert_eq!(error, HandleError::ConsumerTaken);
+                assert_eq!(error, HandleError::ConsumersTaken { max_consumers: 1 });
                 None
             }
         });

@@ -1,6 +1,7 @@
 //! The end: it comes when the last producer has left and all is drained, and not before.
 
 use bchan::{HandleError, Stop};
+use bchan::{Receiving, Sending};
 use loom::thread;
 
 use crate::{another, channel, check, drain, warm};

@@ -1,6 +1,7 @@
 //! Parking and waking: no wake-up is lost, whoever parks, and whatever deadline passes.
 
 use bchan::{Consumer, Producer, Stop};
+use bchan::{Receiving, Sending};
 use loom::thread;
 
 use crate::{another, channel, check, passing, warm};
@@ -150,7 +151,7 @@ fn deadline_that_passes_takes_nothing_from_the_consumer() {
         let sender = sending(tx, 2);
         for next in 0..2_u64 {
             match rx.wait_for_message(passing()) {
-                Ok(()) => assert!(rx.poll(1) > 0, "told that there is a message"),
+                Ok(()) => assert!(rx.peek(1) > 0, "told that there is a message"),
                 stop => assert_eq!(stop, Err(Stop::TimedOut)),
             }
             assert_eq!(rx.receive(), Ok(next));

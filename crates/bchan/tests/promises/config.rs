@@ -1,6 +1,7 @@
 //! What a channel cannot be is an error that names the value and the limit.
 
 use bchan::{Barrier, Channel, Config, ConfigError, MAX_CAPACITY, MAX_PRODUCERS};
+use bchan::{Receiving, Sending};
 
 const GIB: usize = 1 << 30;
 

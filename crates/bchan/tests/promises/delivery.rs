@@ -4,6 +4,7 @@ use crate::common::{
     Case, Order, PRODUCERS, message, messages, receive_all, receive_mixed, send_mixed, spawn,
 };
 use crate::over_every_configuration;
+use bchan::{Receiving, Sending};
 
 over_every_configuration! {
     what_several_threads_send_arrives_once_and_in_order

@@ -2,6 +2,7 @@
 //! before a message comes.
 
 use bchan::{Barrier, Channel, Config, Consumer, Producer};
+use bchan::{Receiving, Sending};
 
 use crate::common::{barriers, in_time};
 
@@ -12,8 +13,8 @@ const TURN: usize = 255;
 
 /// Receives one claim; tells how many messages of the flood came before a quiet one, if one came.
 fn receive(rx: &mut Consumer, claim: usize) -> (usize, bool) {
-    let n = rx.poll(claim);
-    // SAFETY: `poll` found `n` messages.
+    let n = rx.peek(claim);
+    // SAFETY: `peek` found `n` messages.
     let items = unsafe { std::slice::from_raw_parts(rx.front(n).cast::<u64>(), n) };
     let flood = items.iter().take_while(|&&item| item == FLOOD).count();
     rx.release(n);
@@ -45,7 +46,7 @@ fn longest_wait(mut floods: Vec<Producer>, mut quiet: Producer, mut rx: Consumer
 
 fn channel(max_producers: usize, barrier: Barrier) -> Channel {
     let barrier = Some(barrier);
-    Channel::new(&Config { item_size: 8, capacity: 4096, max_producers, barrier }).unwrap()
+    Channel::new(&Config { capacity: 4096, max_producers, barrier, ..Config::default() }).unwrap()
 }
 
 #[test]

@@ -1,20 +1,26 @@
-//! One consumer at a time; the next goes on where the last one stopped.
+//! Lanes have one consumer at a time; the next goes on where the last one stopped.
 
-use bchan::HandleError;
+use bchan::{HandleError, Mode};
+use bchan::{Receiving, Sending};
 
 use crate::common::{Case, Order, messages, receive_all, receive_mixed, send_mixed, spawn};
 use crate::over_every_configuration;
 
 over_every_configuration! {
-    second_consumer_is_refused_while_the_first_is_there
+    second_consumer_of_lanes_is_refused_while_the_first_is_there
     next_consumer_goes_on_where_the_last_one_stopped
     consumers_follow_one_another_while_producers_send
 }
 
-fn second_consumer_is_refused_while_the_first_is_there<const N: usize>(case: &Case) {
+fn second_consumer_of_lanes_is_refused_while_the_first_is_there<const N: usize>(case: &Case) {
     let channel = case.channel();
     let first = channel.consumer().unwrap();
-    assert_eq!(channel.consumer().unwrap_err(), HandleError::ConsumerTaken);
+    match case.mode {
+        Mode::Mpsc => {
+            assert_eq!(channel.consumer().unwrap_err(), HandleError::ConsumersTaken { max_consumers: 1 });
+        }
+        Mode::Spmc | Mode::Mpmc => drop(channel.consumer().unwrap()),
+    }
     drop(first);
     channel.consumer().unwrap();
 }

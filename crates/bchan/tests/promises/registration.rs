@@ -1,6 +1,7 @@
 //! Independence: producers come, stay idle and leave as they like; nobody waits for them.
 
 use bchan::{Channel, Config, HandleError};
+use bchan::{Receiving, Sending};
 
 use crate::common::{Case, in_time, message, messages, receive_all, spawn};
 use crate::over_every_configuration;
@@ -46,12 +47,12 @@ fn undrained_lane_goes_to_the_next_producer_in_order<const N: usize>(case: &Case
     let mut rx = channel.consumer().unwrap();
     let part = case.capacity as u64 / 2;
     // Every place is left with something in it, so that the next ones find no drained lane.
-    let mut producers: Vec<_> = (0..case.max_producers).map(|_| channel.producer().unwrap()).collect();
+    let mut producers: Vec<_> = (0..case.rings()).map(|_| channel.producer().unwrap()).collect();
     for tx in &mut producers {
         assert_eq!(tx.try_send_all(&messages::<N>(0, 0..part)), Ok(part as usize));
     }
     drop(producers);
-    let mut heirs: Vec<_> = (0..case.max_producers).map(|_| channel.producer().unwrap()).collect();
+    let mut heirs: Vec<_> = (0..case.rings()).map(|_| channel.producer().unwrap()).collect();
     let rest = messages::<N>(0, part..case.capacity as u64 + 1);
     for tx in &mut heirs {
         assert_eq!(tx.try_send_all(&rest), Ok(case.capacity - part as usize), "the bound holds");
@@ -59,19 +60,19 @@ fn undrained_lane_goes_to_the_next_producer_in_order<const N: usize>(case: &Case
     let mut seen = receive_all::<N>(&mut rx);
     // Lanes take turns, each in its order: sorted stably by sequence, all are there.
     let whole = messages::<N>(0, 0..case.capacity as u64);
-    assert_eq!(seen.len(), whole.len() * case.max_producers);
-    if case.max_producers == 1 {
+    assert_eq!(seen.len(), whole.len() * case.rings());
+    if case.rings() == 1 {
         assert_eq!(seen, whole);
     } else {
         seen.sort_unstable();
-        let mut all = whole.repeat(case.max_producers);
+        let mut all = whole.repeat(case.rings());
         all.sort_unstable();
         assert_eq!(seen, all);
     }
 }
 
 fn many(max_producers: usize) -> Channel {
-    Channel::new(&Config { item_size: 8, capacity: 16, max_producers, barrier: None }).unwrap()
+    Channel::new(&Config { capacity: 16, max_producers, ..Config::default() }).unwrap()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A signal interrupts a wait, and nothing is lost by it.
 
+use bchan::{Receiving, Sending};
 use std::sync::mpsc;
 use std::time::Duration;
 

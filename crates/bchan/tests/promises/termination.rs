@@ -1,6 +1,7 @@
 //! The end: when the last producer has left and all is drained, and not before.
 
 use bchan::{Deadline, HandleError, Stop};
+use bchan::{Receiving, Sending};
 use std::time::Duration;
 
 use crate::common::{Case, Order, message, messages, receive_all, receive_mixed, spawn, until_parked};
@@ -17,7 +18,10 @@ fn end_comes_once_the_last_producer_has_left_and_all_is_drained<const N: usize>(
     let channel = case.channel();
     let mut producers: Vec<_> = (0..case.max_producers).map(|_| channel.producer().unwrap()).collect();
     let mut rx = channel.consumer().unwrap();
-    let count = case.capacity.min(20);
+    let count = case.share().min(20);
+    if count == 0 {
+        return;
+    }
     for (producer, tx) in producers.iter_mut().enumerate() {
         tx.send_all(&messages::<N>(producer, 0..count as u64)).unwrap();
     }

@@ -1,8 +1,9 @@
 //! Waiting: deadlines, one wake for what woke, none when nobody sleeps, and no CPU while asleep.
 
+use bchan::{Receiving, Sending};
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Deadline, Stop};
+use bchan::{Channel, Deadline, Mode, Stop};
 
 use crate::common::{Case, message, messages, receive_all, spawn, until_parked};
 use crate::over_every_configuration;
@@ -139,14 +140,17 @@ mod idle {
         now() - start
     }
 
-    fn channel(barrier: bchan::Barrier) -> Channel {
-        Case { item_size: 8, capacity: 4, max_producers: 2, barrier }.channel()
+    fn channels() -> impl Iterator<Item = Channel> {
+        let modes = [Mode::Mpsc, Mode::Spmc, Mode::Mpmc];
+        let cases = barriers().into_iter().flat_map(move |barrier| modes.map(|mode| (mode, barrier)));
+        cases.map(|(mode, barrier)| {
+            Case { mode, item_size: 8, capacity: 4, max_producers: 2, barrier }.channel()
+        })
     }
 
     #[test]
     fn blocked_receiver_uses_no_cpu() {
-        for barrier in barriers() {
-            let channel = channel(barrier);
+        for channel in channels() {
             let (_tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
             let used = cpu(|| {
                 let (outcome, took) = timed(|deadline| rx.wait_for_message(deadline), IDLE);
@@ -158,8 +162,7 @@ mod idle {
 
     #[test]
     fn blocked_sender_uses_no_cpu() {
-        for barrier in barriers() {
-            let channel = channel(barrier);
+        for channel in channels() {
             let mut tx = channel.producer().unwrap();
             assert_eq!(tx.try_send_all(&[0_u64; 5]), Ok(4));
             let used = cpu(|| {

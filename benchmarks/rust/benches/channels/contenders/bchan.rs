@@ -1,8 +1,8 @@
-//! bchan: a lane for each producer.
+//! bchan: a lane for each producer where there is one consumer, else a ring that all share.
 
-use bchan::{Channel, Config, Consumer, Producer};
+use bchan::{Channel, Config, Consumer, Mode, Producer, Receiving as _, Sending};
 
-use super::{BATCH, Contender, Receiver, Sender};
+use super::{BATCH, Contender, Ends, Receiver, Sender};
 
 pub struct Bchan;
 
@@ -12,18 +12,21 @@ impl Contender for Bchan {
     type Sender = Producer;
     type Receiver = Inbox;
 
-    fn open(capacity: usize, senders: usize) -> Option<(Vec<Producer>, Inbox)> {
-        let config = Config { item_size: size_of::<u64>(), capacity, max_producers: senders, barrier: None };
+    fn open(capacity: usize, senders: usize, receivers: usize) -> Option<Ends<Self>> {
+        let mode = if receivers == 1 { Mode::Mpsc } else { Mode::Mpmc };
+        let config =
+            Config { mode, item_size: size_of::<u64>(), capacity, max_producers: senders, barrier: None };
         let channel = Channel::new(&config).expect("a channel");
-        let producers = (0..senders).map(|_| channel.producer().expect("a free place")).collect();
-        Some((producers, Inbox { consumer: channel.consumer().expect("a free place"), batch: [0; BATCH] }))
+        let producer = |_| channel.producer().expect("a free place");
+        let inbox = |_| Inbox { consumer: channel.consumer().expect("a free place"), batch: [0; BATCH] };
+        Some(((0..senders).map(producer).collect(), (0..receivers).map(inbox).collect()))
     }
 }
 
 impl Sender for Producer {
     #[inline]
     fn send(&mut self, value: u64) {
-        Producer::send(self, value).expect("open");
+        Sending::send(self, value).expect("open");
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use kanal::bounded;
 
-use super::{BATCH, Contender, Receiver, Sender};
+use super::{BATCH, Contender, Ends, Receiver, Sender};
 
 pub struct Kanal;
 
@@ -12,9 +12,10 @@ impl Contender for Kanal {
     type Sender = kanal::Sender<u64>;
     type Receiver = Inbox;
 
-    fn open(capacity: usize, senders: usize) -> Option<(Vec<Self::Sender>, Inbox)> {
+    fn open(capacity: usize, senders: usize, receivers: usize) -> Option<Ends<Self>> {
         let (sender, receiver) = bounded(capacity);
-        Some((vec![sender; senders], Inbox { receiver, batch: Vec::with_capacity(capacity) }))
+        let inbox = |receiver| Inbox { receiver, batch: Vec::with_capacity(capacity) };
+        Some((vec![sender; senders], vec![receiver; receivers].into_iter().map(inbox).collect()))
     }
 }
 

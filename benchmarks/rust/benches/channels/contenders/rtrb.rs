@@ -4,19 +4,21 @@ use std::hint::spin_loop;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::{BATCH, Contender, Receiver, Sender};
+use super::{BATCH, Contender, Ends, Receiver, Sender};
 
 pub struct Rtrb;
 
 impl Contender for Rtrb {
     const NAME: &'static str = "rtrb";
     const BATCH_CALLS: &'static str = "push_partial_slice, pop_partial_slice";
+    const NOTE: &'static str = "no call that waits: it spins";
     type Sender = Producer<u64>;
     type Receiver = Inbox;
 
-    fn open(capacity: usize, senders: usize) -> Option<(Vec<Producer<u64>>, Inbox)> {
+    fn open(capacity: usize, senders: usize, receivers: usize) -> Option<Ends<Self>> {
         let (producer, consumer) = RingBuffer::new(capacity);
-        (senders == 1).then(|| (vec![producer], Inbox { consumer, batch: [0; BATCH] }))
+        let is_possible = senders == 1 && receivers == 1;
+        is_possible.then(|| (vec![producer], vec![Inbox { consumer, batch: [0; BATCH] }]))
     }
 }
 

@@ -1,0 +1,41 @@
+//! One call on a handle or a channel, let in and with its arguments converted.
+//!
+//! Each call converts its arguments first (that may run Python code), then is let in, and then works on
+//! the ring in one go. A call that has to wait lets go of the GIL, and does there whatever needs no
+//! Python: it waits, and copies the rest of a batch. `sending` and `receiving` say how.
+
+use bchan::Deadline;
+
+use crate::arguments::Timeout;
+use crate::gate::Entry;
+use crate::item::ItemType;
+
+/// What a call works with: a handle of the core, the right to use it, and the type of the messages.
+pub(crate) struct Call<'a, H, E: Entry> {
+    pub(crate) handle: &'a mut H,
+    pub(crate) entry: E,
+    pub(crate) item: &'a ItemType,
+}
+
+/// How long a call still waits.
+pub(crate) struct Patience {
+    timeout: Timeout,
+    deadline: Option<Deadline>,
+}
+
+impl Patience {
+    pub(crate) fn new(timeout: Timeout) -> Self {
+        Self { timeout, deadline: None }
+    }
+
+    /// Until when to wait; `None` if not at all. The clock starts at the first question.
+    pub(crate) fn deadline(&mut self) -> Option<Deadline> {
+        let timeout = self.timeout;
+        (!timeout.is_zero()).then(|| *self.deadline.get_or_insert_with(|| timeout.deadline()))
+    }
+
+    /// What to say when it is over.
+    pub(crate) fn late(&self, call: &str, state: &str) -> String {
+        format!("{call} timed out after {}: {state}", self.timeout)
+    }
+}

@@ -1,0 +1,143 @@
+//! Batches of objects: out of any iterable, and into lists.
+//!
+//! Iterating runs Python code, and so may waiting. Neither happens while slots are claimed, so whoever
+//! uses the same channel from there meets it at rest.
+
+use bchan::{Receiving, Sending};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use pyo3::{Borrowed, ffi};
+
+use crate::arguments::{Timeout, describe};
+use crate::call::Patience;
+use crate::errors::{closed, with_attribute, with_sent};
+use crate::sending::Outlet;
+
+/// Sends as many of `objects` as there is space for, in one claim; tells how many.
+fn put(tx: &mut impl Sending, objects: &[Bound<'_, PyAny>]) -> PyResult<usize> {
+    let n = tx.claim(objects.len());
+    if n == 0 {
+        return if tx.is_closed() { Err(closed()) } else { Ok(0) };
+    }
+    // SAFETY: `n` slots are ours, each with room for a reference.
+    let slots = unsafe { std::slice::from_raw_parts_mut(tx.slots(n).cast::<*mut ffi::PyObject>(), n) };
+    for (slot, object) in slots.iter_mut().zip(objects) {
+        *slot = object.clone().into_ptr();
+    }
+    tx.commit(n).map(|()| n).map_err(|_| {
+        // SAFETY: the references that were not sent; the caller has others.
+        objects[..n].iter().for_each(|object| unsafe { ffi::Py_DECREF(object.as_ptr()) });
+        closed()
+    })
+}
+
+/// Sends the first objects of a list or tuple, as many as there is space for; tells how many.
+pub(crate) fn try_send_batch(
+    outlet: &(impl Outlet + ?Sized),
+    batch: Borrowed<'_, '_, PyAny>,
+) -> PyResult<usize> {
+    let objects = listed(batch).ok_or_else(|| {
+        PyTypeError::new_err(format!(
+            "batch must be a list or tuple, so that what is not sent stays yours, got {}",
+            describe(batch)
+        ))
+    })?;
+    outlet.send_with(batch.py(), |call| {
+        let mut sent = 0;
+        while sent < objects.len() {
+            match put(call.handle, &objects[sent..]) {
+                Ok(0) => break,
+                Ok(n) => sent += n,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    })
+}
+
+/// The objects of a list or tuple, as they are now.
+fn listed<'py>(batch: Borrowed<'_, 'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+    if let Ok(list) = batch.cast::<PyList>() {
+        return Some(list.iter().collect());
+    }
+    batch.cast::<PyTuple>().ok().map(|tuple| tuple.iter().collect())
+}
+
+/// Sends all objects of an iterable, waiting while there is no space.
+///
+/// What it raises has `sent`, how many went, and `unsent`, a list of those that were drawn from the
+/// iterable and did not go.
+pub(crate) fn send_batch(
+    outlet: &(impl Outlet + ?Sized),
+    batch: Borrowed<'_, '_, PyAny>,
+    timeout: Timeout,
+) -> PyResult<()> {
+    let py = batch.py();
+    let mut patience = Patience::new(timeout);
+    let mut sent = 0;
+    if let Some(objects) = listed(batch) {
+        return send_drawn(outlet, py, &objects, &mut sent, &mut patience);
+    }
+    let iterator = batch.try_iter().map_err(|error| {
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
+        PyTypeError::new_err(format!("batch must be an iterable, got {}", describe(batch)))
+    })?;
+    // One by one: what an iterator gives shall not wait for what it gives next.
+    for object in iterator {
+        let object = object.map_err(|error| with_fate(py, error, sent, &[]))?;
+        send_drawn(outlet, py, &[object], &mut sent, &mut patience)?;
+    }
+    Ok(())
+}
+
+/// `error`, saying how many objects were sent, and which were drawn and not sent.
+#[cold]
+fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
+    match PyList::new(py, unsent) {
+        Ok(unsent) => with_attribute(py, with_sent(py, error, sent), pyo3::intern!(py, "unsent"), unsent),
+        Err(worse) => worse,
+    }
+}
+
+/// Sends `objects`, adding to `sent`.
+fn send_drawn(
+    outlet: &(impl Outlet + ?Sized),
+    py: Python<'_>,
+    objects: &[Bound<'_, PyAny>],
+    sent: &mut usize,
+    patience: &mut Patience,
+) -> PyResult<()> {
+    let mut gone = 0;
+    let outcome = outlet.send_with(py, |call| {
+        while gone < objects.len() {
+            match put(call.handle, &objects[gone..])? {
+                0 => call.wait_for_space(py, "send_batch", patience)?,
+                n => gone += n,
+            }
+        }
+        Ok(())
+    });
+    *sent += gone;
+    outcome.map_err(|error| with_fate(py, error, *sent, &objects[gone..]))
+}
+
+/// Up to `wanted` objects.
+pub(crate) fn take<'py>(py: Python<'py>, rx: &mut impl Receiving, wanted: usize) -> Vec<Bound<'py, PyAny>> {
+    let mut objects = Vec::new();
+    while objects.len() < wanted {
+        let n = rx.claim(wanted - objects.len());
+        if n == 0 {
+            break;
+        }
+        // SAFETY: `n` messages are ours, each a reference that we take over.
+        let slots = unsafe { std::slice::from_raw_parts(rx.front(n).cast::<*mut ffi::PyObject>(), n) };
+        // SAFETY: as above.
+        objects.extend(slots.iter().map(|object| unsafe { Bound::from_owned_ptr(py, *object) }));
+        rx.release(n);
+    }
+    objects
+}

@@ -1,0 +1,355 @@
+//! The engine of `bchan.Queue`: a ring of objects, and what a `queue.Queue` has besides.
+//!
+//! A queue without a limit has a ring all the same; what does not fit goes into an overflow under a
+//! lock, and so does all that comes after it, until consumers have emptied both. So the common case stays
+//! as fast as the ring, nothing is ever refused, and memory is used for what is in the queue and not for
+//! all that ever passed through it, as it would be with one huge ring.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bchan::{Config, Mode, Port, Receiving, Sending, Stop};
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+use pyo3::{Borrowed, ffi};
+
+use crate::arguments::Timeout;
+use crate::call::Patience;
+use crate::channel::make;
+use crate::contents::Contents;
+use crate::detached::{Attached, detached};
+use crate::errors::from_config;
+use crate::gate::{Entry, Visit, generation};
+
+/// Items that the ring of a queue without a limit holds.
+const UNLIMITED_RING: usize = 1 << 16;
+/// The largest limit: its ring takes half a gigabyte of address space.
+const MAX_LIMIT: usize = 1 << 26;
+
+/// The native part of a queue.
+#[pyclass(frozen, subclass, weakref, module = "bchan._core")]
+pub(crate) struct Queue {
+    channel: bchan::Channel,
+    port: Port,
+    is_unlimited: AtomicBool,
+    overflow: Mutex<VecDeque<Py<PyAny>>>,
+    /// How many are in the overflow.
+    overflowing: AtomicUsize,
+    /// Items put and not yet reported done.
+    unfinished: AtomicI64,
+    maxsize: AtomicI64,
+    contents: Py<Contents>,
+    made_in: u32,
+}
+
+/// An exception class of `bchan.queues`.
+fn raised(py: Python<'_>, cell: &'static PyOnceLock<Py<PyType>>, name: &str) -> PyErr {
+    match cell.import(py, "bchan.queues.errors", name) {
+        Ok(class) => PyErr::from_type(class.clone(), ()),
+        Err(error) => error,
+    }
+}
+
+#[cold]
+fn empty(py: Python<'_>) -> PyErr {
+    static EMPTY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raised(py, &EMPTY, "Empty")
+}
+
+#[cold]
+fn full(py: Python<'_>) -> PyErr {
+    static FULL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raised(py, &FULL, "Full")
+}
+
+#[cold]
+fn shut_down(py: Python<'_>) -> PyErr {
+    static SHUT_DOWN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raised(py, &SHUT_DOWN, "ShutDown")
+}
+
+/// What `timeout` means in the calls of `queue.Queue`.
+fn patience(is_blocking: bool, timeout: Option<Borrowed<'_, '_, PyAny>>) -> PyResult<Patience> {
+    if !is_blocking {
+        return Ok(Patience::new(Timeout::Seconds(0.0)));
+    }
+    let Some(timeout) = timeout else { return Ok(Patience::new(Timeout::Never)) };
+    Timeout::extract(timeout).map(Patience::new).map_err(|error| {
+        match error.is_instance_of::<PyValueError>(timeout.py()) {
+            true => PyValueError::new_err("'timeout' must be a non-negative number"),
+            false => error,
+        }
+    })
+}
+
+impl Queue {
+    /// Puts an item into the ring if nothing is out of the ordinary; tells whether.
+    #[inline(always)]
+    pub(crate) fn put_quickly(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
+        if self.made_in != generation() || self.overflowing.load(Ordering::Relaxed) != 0 {
+            return false;
+        }
+        // Counted first: whoever gets it may report it done at once.
+        self.count_unfinished(1);
+        let item = item.as_ptr();
+        // SAFETY: the item is the caller's; where there are words, the GIL is the lock.
+        let sent = unsafe {
+            ffi::Py_INCREF(item);
+            if cfg!(Py_GIL_DISABLED) {
+                self.port.try_send_all(&[item as u64]) == Ok(1)
+            } else {
+                self.port.send_word(item as u64)
+            }
+        };
+        if !sent {
+            // SAFETY: the caller has it, so this is not the last reference.
+            unsafe { ffi::Py_DECREF(item) };
+            self.count_unfinished(-1);
+        }
+        sent
+    }
+
+    /// Puts an item, waiting while the queue is full.
+    #[cold]
+    pub(crate) fn put(
+        &self,
+        item: Borrowed<'_, '_, PyAny>,
+        is_blocking: bool,
+        timeout: Option<Borrowed<'_, '_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = item.py();
+        let (visit, mut patience) = (Visit::new(self.made_in)?, patience(is_blocking, timeout)?);
+        loop {
+            if self.port.is_closed() {
+                return Err(shut_down(py));
+            }
+            if self.put_quickly(item) || self.put_over(item) {
+                return Ok(());
+            }
+            let Some(deadline) = patience.deadline() else { return Err(full(py)) };
+            match detached(py, || self.port.sender().wait_for_space(deadline)) {
+                Ok(()) | Err(Stop::Closed) => {}
+                Err(Stop::Interrupted) => visit.check_signals(py)?,
+                Err(_) => return Err(full(py)),
+            }
+        }
+    }
+
+    /// Puts an item into the overflow, if there may be one; tells whether.
+    fn put_over(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
+        if !self.is_unlimited.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.count_unfinished(1);
+        let mut overflow = self.overflow();
+        overflow.push_back(item.to_owned().unbind());
+        self.overflowing.store(overflow.len(), Ordering::SeqCst);
+        drop(overflow);
+        self.port.notify_receiver();
+        true
+    }
+
+    fn overflow(&self) -> MutexGuard<'_, VecDeque<Py<PyAny>>> {
+        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gets an item out of the ring, if there is one; null if not.
+    #[inline(always)]
+    pub(crate) fn get_quickly(&self) -> *mut ffi::PyObject {
+        if self.made_in != generation() {
+            return std::ptr::null_mut();
+        }
+        let mut word = [0];
+        let received = if cfg!(Py_GIL_DISABLED) {
+            (self.port.try_receive_into(&mut word) == 1).then_some(word[0])
+        } else {
+            // SAFETY: the GIL is the lock.
+            unsafe { self.port.receive_word() }
+        };
+        received.map_or(std::ptr::null_mut(), |object| object as *mut ffi::PyObject)
+    }
+
+    /// Gets an item out of the ring, or of what came after it; null if there is none.
+    #[inline(always)]
+    fn get_any(&self) -> *mut ffi::PyObject {
+        let object = self.get_quickly();
+        if object.is_null() && self.overflowing.load(Ordering::SeqCst) != 0 {
+            return self.get_over();
+        }
+        object
+    }
+
+    #[cold]
+    fn get_over(&self) -> *mut ffi::PyObject {
+        let mut overflow = self.overflow();
+        // What is in the ring is older.
+        let older = self.get_quickly();
+        if !older.is_null() {
+            return older;
+        }
+        let object = overflow.pop_front();
+        self.overflowing.store(overflow.len(), Ordering::SeqCst);
+        object.map_or(std::ptr::null_mut(), Py::into_ptr)
+    }
+
+    /// Gets an item, waiting for it.
+    #[cold]
+    pub(crate) fn get(
+        &self,
+        py: Python<'_>,
+        is_blocking: bool,
+        timeout: Option<Borrowed<'_, '_, PyAny>>,
+    ) -> PyResult<*mut ffi::PyObject> {
+        let (visit, mut patience) = (Visit::new(self.made_in)?, patience(is_blocking, timeout)?);
+        let is_overflowing = || self.overflowing.load(Ordering::SeqCst) != 0;
+        loop {
+            let object = self.get_any();
+            if !object.is_null() {
+                return Ok(object);
+            }
+            if self.port.is_closed() && self.port.receiver().is_ended() && !is_overflowing() {
+                return Err(shut_down(py));
+            }
+            let Some(deadline) = patience.deadline() else { return Err(empty(py)) };
+            match detached(py, || self.port.wait_for_message_or(is_overflowing, deadline)) {
+                Ok(()) => {}
+                Err(Stop::Interrupted) => visit.check_signals(py)?,
+                Err(_) => return Err(empty(py)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn count_unfinished(&self, n: i64) {
+        if cfg!(Py_GIL_DISABLED) {
+            self.unfinished.fetch_add(n, Ordering::AcqRel);
+        } else {
+            self.unfinished.store(self.unfinished.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+        }
+    }
+
+    fn limit(&self, maxsize: i64) -> PyResult<()> {
+        let most = self.channel.capacity();
+        match usize::try_from(maxsize) {
+            Ok(limit @ 1..) if limit > most => {
+                return Err(PyValueError::new_err(format!(
+                    "maxsize can't grow beyond {most}, the ring that this queue was made with, got {limit}"
+                )));
+            }
+            Ok(limit @ 1..) => self.port.set_limit(limit),
+            _ => self.port.set_limit(most),
+        }
+        self.is_unlimited.store(maxsize <= 0, Ordering::Relaxed);
+        self.maxsize.store(maxsize, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl Queue {
+    #[new]
+    #[pyo3(signature = (maxsize=0))]
+    fn new(py: Python<'_>, maxsize: i64) -> PyResult<Self> {
+        let capacity = match usize::try_from(maxsize) {
+            Ok(limit @ 1..=MAX_LIMIT) => limit,
+            Ok(limit @ 1..) => {
+                return Err(PyValueError::new_err(format!(
+                    "maxsize must be at most {MAX_LIMIT}, or 0 for no limit, got {limit}"
+                )));
+            }
+            _ => UNLIMITED_RING,
+        };
+        let config = Config {
+            mode: Mode::Mpmc,
+            item_size: size_of::<usize>(),
+            capacity,
+            max_producers: 1,
+            ..Config::default()
+        };
+        let channel = detached(py, || make(&config, true)).map_err(|error| from_config(&error))?;
+        let Some(port) = channel.port() else { unreachable!("mpmc channels have one") };
+        let contents = Contents::new(py, channel.clone(), true)?;
+        let queue = Self {
+            channel,
+            port,
+            is_unlimited: AtomicBool::new(false),
+            overflow: Mutex::default(),
+            overflowing: AtomicUsize::new(0),
+            unfinished: AtomicI64::new(0),
+            maxsize: AtomicI64::new(0),
+            contents,
+            made_in: generation(),
+        };
+        queue.limit(maxsize)?;
+        Ok(queue)
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "as PyO3 wants it")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.contents)?;
+        match self.overflow.try_lock() {
+            Ok(overflow) => overflow.iter().try_for_each(|item| visit.call(item)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let items = std::mem::take(&mut *self.overflow());
+        self.overflowing.store(0, Ordering::SeqCst);
+        items.into_iter().for_each(|item| drop(Attached::new(item)));
+    }
+
+    /// Items that may be in the queue at once; 0 or less for any number. It can be changed.
+    #[getter]
+    fn maxsize(&self) -> i64 {
+        self.maxsize.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_maxsize(&self, maxsize: i64) -> PyResult<()> {
+        self.limit(maxsize)
+    }
+
+    /// Items in the queue now; another thread may change that at once.
+    fn qsize(&self) -> usize {
+        self.channel.len() + self.overflowing.load(Ordering::Relaxed)
+    }
+
+    /// Items that were put and not yet reported done.
+    #[getter]
+    fn unfinished_tasks(&self) -> i64 {
+        self.unfinished.load(Ordering::Acquire)
+    }
+
+    /// Counts one item as done; tells how many are not, -1 if that was one too many.
+    fn _task_done(&self) -> i64 {
+        let done = |now: i64| (now > 0).then_some(now - 1);
+        let before = self.unfinished.fetch_update(Ordering::AcqRel, Ordering::Acquire, done);
+        before.map_or(-1, |before| before - 1)
+    }
+
+    /// Whether the queue was shut down.
+    #[getter]
+    fn is_shutdown(&self) -> bool {
+        self.port.is_closed()
+    }
+
+    /// Refuses items from now on; `immediate` also takes away those that are there.
+    fn _shutdown(&self, py: Python<'_>, immediate: bool) -> PyResult<()> {
+        Visit::new(self.made_in)?;
+        self.channel.close();
+        // SAFETY: an owned reference, or null.
+        let next = || unsafe { Bound::from_owned_ptr_or_opt(py, self.get_any()) };
+        let items: Vec<_> = if immediate { std::iter::from_fn(next).collect() } else { Vec::new() };
+        for _ in &items {
+            self._task_done();
+        }
+        // Who waits for items shall see that no more overflow.
+        self.port.notify_receiver();
+        Ok(())
+    }
+}

@@ -1,0 +1,370 @@
+//! The consumer: goes round the lanes that have something, and finds out when it is over.
+
+use std::time::Instant;
+
+use super::rota::{Rota, TURN};
+use crate::channel::consumer::Receiving;
+use crate::channel::{Plain, Shared};
+use crate::error::{HandleError, Stop};
+use crate::layout::Bell;
+use crate::ring::lane::Reader;
+use crate::sync::{Arc, Ordering};
+use crate::wait::{Barrier, Deadline, Spin, Waking};
+
+/// The consumer's handle.
+///
+/// # Which lanes are looked at
+/// Each lane is in at least one of three states, and never hides a message:
+/// * in the rota: the consumer looks at its tail by itself;
+/// * rung: its producer has set the lane's bit in the bitmap, or is in the call that does;
+/// * armed: neither, and the lane's SILENT flag is clear, so its next commit rings.
+///
+/// A lane goes from the rota to armed in `look_again`: flag, heavy barrier, another look. Forbidden
+/// outcome: that look misses a message, and its sender missed the flag.
+#[derive(Debug)]
+pub(in crate::channel) struct Consumer {
+    /// Lanes that were ever looked at.
+    readers: Vec<Reader>,
+    /// For each lane, its place in `readers`.
+    places: Box<[Option<usize>]>,
+    rota: Rota,
+    /// The reader whose turn it is.
+    current: usize,
+    /// Messages left in its turn; 0 also while nobody has one.
+    turn: usize,
+    barrier: Barrier,
+    spin: Spin,
+    item_size: usize,
+    shared: Arc<Shared>,
+}
+
+impl Consumer {
+    pub(in crate::channel) fn register(shared: &Arc<Shared>) -> Result<Self, HandleError> {
+        let place = &shared.memory.header().consumers;
+        // Acquire: sees where the last consumer stopped; pairs with the Release in `drop`.
+        if place.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return Err(HandleError::ConsumersTaken { max_consumers: 1 });
+        }
+        let mut consumer = Self {
+            readers: Vec::new(),
+            places: shared.lanes().map(|_| None).collect(),
+            rota: Rota::default(),
+            current: 0,
+            turn: 0,
+            barrier: shared.barrier,
+            spin: Spin::new(),
+            item_size: shared.memory.geometry().item_size as usize,
+            shared: shared.clone(),
+        };
+        // Lanes that don't ring are those that the last consumer watched.
+        let is_silent = |lane: &usize| {
+            shared.memory.lane_header(*lane).bell.flags.load(Ordering::Relaxed) & Bell::SILENT != 0
+        };
+        let is_due = |lane: &usize| is_silent(lane) || shared.len_of(*lane) > 0;
+        shared.lanes().filter(is_due).for_each(|lane| consumer.watch(lane));
+        Ok(consumer)
+    }
+
+    /// Looks at `lane` from now on.
+    fn watch(&mut self, lane: usize) {
+        let Self { readers, places, rota, shared, .. } = self;
+        let reader = *places[lane].get_or_insert_with(|| {
+            readers.push(Reader::new(shared.lane(lane), shared.memory.geometry().capacity));
+            readers.len() - 1
+        });
+        rota.join(reader);
+    }
+
+    #[inline(never)]
+    fn poll_others(&mut self, wanted: usize) -> usize {
+        self.turn = 0;
+        if self.rota.is_sweep_due() && self.rota.sweep() {
+            self.look_again();
+        }
+        self.answer();
+        for _ in 0..self.rota.len() {
+            let next = self.rota.advance();
+            let reader = &mut self.readers[next];
+            let available = reader.available(wanted);
+            if available > 0 {
+                self.rota.serve();
+                (self.current, self.turn) = (next, TURN);
+                return reader.contiguous(available);
+            }
+        }
+        0
+    }
+
+    /// Watches the lanes whose doorbell rang.
+    #[inline]
+    fn answer(&mut self) {
+        if !self.shared.memory.header().rung.is_empty() {
+            self.answer_rung();
+        }
+    }
+
+    #[cold]
+    fn answer_rung(&mut self) {
+        let shared = self.shared.clone();
+        shared.memory.header().rung.drain(|lane| self.watch(lane));
+    }
+
+    /// Arms the doorbells of the lanes that left the rota, and looks there once more; those that
+    /// have something come back. Tells whether any has.
+    fn look_again(&mut self) -> bool {
+        for &reader in self.rota.left() {
+            self.readers[reader].lane.bell.flags.fetch_and(!Bell::SILENT, Ordering::Relaxed);
+        }
+        self.barrier.heavy();
+        let mut found = false;
+        while let Some(reader) = self.rota.take_left() {
+            if self.readers[reader].available(1) > 0 {
+                self.rota.join(reader);
+                found = true;
+            }
+        }
+        found
+    }
+
+    fn spin_for_message(&mut self, start: Instant) -> Option<Result<(), Stop>> {
+        let Self { readers, rota, spin, shared, .. } = self;
+        let (rung, registry) = (&shared.memory.header().rung, shared.registry());
+        let changed = || {
+            !rung.is_empty()
+                || registry.is_closed()
+                || registry.deserted().is_some()
+                || rota.readers().any(|reader| readers[reader].available(1) > 0)
+        };
+        if spin.until(start, changed) {
+            shared.arrivals().count_spin();
+        }
+        self.message_or_end()
+    }
+
+    fn park_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+        let shared = self.shared.clone();
+        loop {
+            shared.arrivals().prepare();
+            match self.rest() {
+                Rest::Calm => {}
+                Rest::Rung => {
+                    shared.arrivals().cancel();
+                    continue;
+                }
+                Rest::Over(outcome) => {
+                    shared.arrivals().cancel();
+                    return outcome;
+                }
+            }
+            match shared.arrivals().park(deadline) {
+                Waking::Woken => {}
+                Waking::TimedOut => return self.message_or_end().unwrap_or(Err(Stop::TimedOut)),
+                Waking::Interrupted => return Err(Stop::Interrupted),
+            }
+        }
+    }
+
+    /// Stops watching all lanes, once it was said that we wait, and looks once more.
+    fn rest(&mut self) -> Rest {
+        self.rota.clear();
+        // Its heavy barrier forbids: a sender misses that we wait, and we miss what it did.
+        self.look_again();
+        match self.message_or_end() {
+            Some(outcome) => Rest::Over(outcome),
+            // A bell that rang since then, for a message long received, put its lane back into the
+            // rota: the lane is watched, so it would not ring again.
+            None if self.rota.len() > 0 => Rest::Rung,
+            None => Rest::Calm,
+        }
+    }
+
+    fn message_or_end(&mut self) -> Option<Result<(), Stop>> {
+        if self.claim(1) > 0 {
+            return Some(Ok(()));
+        }
+        match self.is_ended() {
+            true => Some(Err(Stop::Ended)),
+            // Closing may have brought lanes to light that had not rung.
+            false => (self.claim(1) > 0).then_some(Ok(())),
+        }
+    }
+
+    /// Ends a closed channel if all is drained: after that no commit counts. Tells whether.
+    fn seal(&mut self) -> bool {
+        let shared = self.shared.clone();
+        for lane in shared.lanes() {
+            // `close` does the same, but may still be at it.
+            shared.memory.lane_header(lane).bell.flags.fetch_or(Bell::CLOSED, Ordering::Relaxed);
+        }
+        // Forbids: a producer publishes and misses CLOSED, and we miss its message.
+        self.barrier.heavy();
+        let open = shared.lanes().filter(|&lane| !self.seal_lane(lane)).count();
+        if open == 0 {
+            shared.registry().end_closed();
+        }
+        open == 0
+    }
+
+    /// Seals one lane if it is drained; watches it if it isn't.
+    fn seal_lane(&mut self, lane: usize) -> bool {
+        let header = self.shared.memory.lane_header(lane);
+        let head = header.head.load(Ordering::Relaxed);
+        // The verdict goes before the tail: a tail beyond it will be taken back.
+        let mut verdict = header.bell.verdict.load(Ordering::Acquire);
+        if verdict == 0 && header.tail.load(Ordering::Relaxed) == head {
+            let sealed = head + 1;
+            // AcqRel: orders this with a producer's last commit; pairs with `Producer::settle`.
+            let decided =
+                header.bell.verdict.compare_exchange(0, sealed, Ordering::AcqRel, Ordering::Acquire);
+            verdict = decided.err().unwrap_or(sealed);
+        }
+        let is_sealed = verdict == head + 1;
+        match self.places[lane] {
+            Some(reader) if is_sealed => self.readers[reader].seal(),
+            None if is_sealed => {}
+            _ => self.watch(lane),
+        }
+        is_sealed
+    }
+
+    #[cold]
+    fn try_receive_from_others<T: Plain>(&mut self) -> Option<T> {
+        if self.poll_others(1) == 0 {
+            return None;
+        }
+        self.turn -= 1;
+        // SAFETY: the lane whose turn it is now has a message, of the size of a `T`.
+        Some(unsafe { take(&self.shared, &mut self.readers[self.current], self.barrier) })
+    }
+}
+
+/// What a consumer finds that is about to rest.
+enum Rest {
+    /// Nothing: the next message will ring.
+    Calm,
+    /// Nothing, but a lane is watched again: it would not ring.
+    Rung,
+    /// A message, or the end.
+    Over(Result<(), Stop>),
+}
+
+impl Receiving for Consumer {
+    #[inline(always)]
+    fn claim(&mut self, wanted: usize) -> usize {
+        if self.turn > 0 {
+            let reader = &mut self.readers[self.current];
+            let available = reader.available(wanted);
+            if available > 0 {
+                return reader.contiguous(available);
+            }
+        }
+        self.poll_others(wanted)
+    }
+
+    #[inline]
+    fn peek(&mut self, wanted: usize) -> usize {
+        self.claim(wanted)
+    }
+
+    fn available(&mut self, most: usize) -> usize {
+        self.answer();
+        let Self { readers, rota, .. } = self;
+        let mut add = |sum: usize, reader: usize| sum + readers[reader].available(most - sum);
+        rota.readers().fold(0, |sum, reader| if sum < most { add(sum, reader) } else { sum })
+    }
+
+    #[inline(always)]
+    fn front(&self, n: usize) -> *const u8 {
+        self.readers[self.current].front(n)
+    }
+
+    #[inline(always)]
+    fn release(&mut self, n: usize) {
+        self.turn = self.turn.saturating_sub(n);
+        release(&self.shared, &mut self.readers[self.current], self.barrier, n);
+    }
+
+    #[cold]
+    fn is_ended(&mut self) -> bool {
+        let shared = self.shared.clone();
+        let registry = shared.registry();
+        if registry.is_ended() {
+            return true;
+        }
+        if registry.is_closed() {
+            return self.seal();
+        }
+        // Once it is deserted, all that was sent is visible, in a lane that we watch or that rang.
+        let Some(deserted) = registry.deserted() else { return false };
+        self.claim(1) == 0 && registry.end(deserted)
+    }
+
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+        let start = Instant::now();
+        let outcome = self.spin_for_message(start).unwrap_or_else(|| self.park_for_message(deadline));
+        self.spin.learn(start.elapsed());
+        outcome
+    }
+
+    fn arm(&mut self, alarm: i32) -> bool {
+        let shared = self.shared.clone();
+        loop {
+            shared.arrivals().arm(alarm);
+            match self.rest() {
+                Rest::Calm => return false,
+                Rest::Rung => {}
+                Rest::Over(_) => return true,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn item_size(&self) -> usize {
+        self.item_size
+    }
+
+    #[inline(always)]
+    fn try_receive<T: Plain>(&mut self) -> Option<T> {
+        assert_eq!(size_of::<T>(), self.item_size, "the channel's item size");
+        if self.turn > 0 {
+            // Looked up once: `claim`, `front` and `release` would take half as long again.
+            let reader = &mut self.readers[self.current];
+            if reader.available(1) > 0 {
+                self.turn -= 1;
+                // SAFETY: it has a message, of the size of a `T`.
+                return Some(unsafe { take(&self.shared, reader, self.barrier) });
+            }
+        }
+        self.try_receive_from_others()
+    }
+}
+
+/// Takes the next message of a lane.
+///
+/// # Safety
+/// There must be one, and `T` must have its size.
+#[inline]
+unsafe fn take<T: Plain>(shared: &Shared, reader: &mut Reader, barrier: Barrier) -> T {
+    // SAFETY: the caller's promise, and any bytes are a `T`.
+    let item = unsafe { reader.front(1).cast::<T>().read_unaligned() };
+    release(shared, reader, barrier, 1);
+    item
+}
+
+/// Gives slots back; wakes the producer if it waits for them.
+#[inline]
+fn release(shared: &Shared, reader: &mut Reader, barrier: Barrier, n: usize) {
+    reader.release(n);
+    // Forbids: the producer misses the space, and we miss that it waits.
+    barrier.light();
+    if reader.lane.space.has_waiters() {
+        shared.event(&reader.lane.space).notify();
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // Release: where we stopped; pairs with the Acquire in `register`.
+        self.shared.memory.header().consumers.store(0, Ordering::Release);
+    }
+}

@@ -1,0 +1,446 @@
+//! What any thread can do with a shared ring, without a handle: claim, publish, release, wait.
+
+use std::ptr;
+use std::time::Instant;
+
+use super::{Receiver, Sender};
+use crate::channel::{Plain, Shared};
+use crate::error::Stop;
+use crate::ring::vyukov::{Claim, NoSlot, Ring, Turns};
+use crate::sync::{Arc, Ordering, fence};
+use crate::wait::{Deadline, Event, Spin, Waking};
+
+/// A way to send to and receive from a shared ring that all threads can use at once.
+#[derive(Debug)]
+pub struct Port {
+    pub(super) ring: Ring,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What a call has done, for which others may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Sent,
+    Received,
+}
+
+impl Port {
+    pub(in crate::channel) fn new(shared: &Arc<Shared>) -> Self {
+        Self { ring: Ring::new(&shared.memory, shared.turns), shared: shared.clone() }
+    }
+
+    fn space(&self) -> Event<'_> {
+        self.shared.event(&self.ring.space)
+    }
+
+    /// Claims up to `wanted` slots, as many as are free in one piece; an empty claim if none is.
+    #[inline(always)]
+    pub(super) fn claim_to_send(&self, wanted: usize) -> Result<Claim, Stop> {
+        match self.ring.claim_to_send(wanted) {
+            Ok(claim) => Ok(claim),
+            Err(NoSlot::Full) => Ok(Claim::default()),
+            Err(NoSlot::Sealed) => {
+                self.say_refused();
+                Err(Stop::Closed)
+            }
+        }
+    }
+
+    /// A consumer may have seen the claim that the one producer of spmc took back at once, and wait for its
+    /// message.
+    #[cold]
+    fn say_refused(&self) {
+        // Forbids: a consumer waits and has missed that the tail is back.
+        fence(Ordering::SeqCst);
+        if self.shared.memory.header().arrivals.has_waiters() {
+            self.wake_for_message();
+        }
+    }
+
+    /// Slots that were given up are free now.
+    #[cold]
+    fn say_passed(&self) {
+        self.pass_on(Done::Received);
+    }
+
+    /// Wakes one consumer, who passes it on; all of them for the end.
+    #[cold]
+    fn wake_for_message(&self) {
+        if self.is_over() && self.ring.is_drained() {
+            self.shared.arrivals().notify_all();
+        } else {
+            self.shared.arrivals().notify();
+        }
+    }
+
+    /// Wakes the next producer if there is space, for one that keeps what it claimed.
+    pub(in crate::channel) fn pass_space_on(&self) {
+        self.shared.barrier.light();
+        if self.ring.space.has_waiters() && self.is_ready_to_send() {
+            self.space().notify();
+        }
+    }
+
+    /// Wakes the next consumer if there is a message or the end, for one that keeps what it claimed, or
+    /// goes.
+    pub(in crate::channel) fn pass_messages_on(&self) {
+        self.shared.barrier.light();
+        if self.shared.memory.header().arrivals.has_waiters() && self.is_ready_to_receive() {
+            self.wake_for_message();
+        }
+    }
+
+    /// Sends the first `n` slots of a claim and gives the others up.
+    #[inline(always)]
+    pub(super) fn commit(&self, claim: Claim, n: usize) {
+        let (sent, rest) = claim.split(n);
+        self.ring.publish(sent);
+        if rest.len > 0 {
+            self.ring.abandon(rest);
+        }
+        self.pass_on(Done::Sent);
+    }
+
+    /// Claims up to `wanted` messages, as many as there are in one piece.
+    #[inline(always)]
+    pub(super) fn claim_to_receive(&self, wanted: usize) -> Option<Claim> {
+        self.ring.claim_to_receive(wanted, || self.say_passed())
+    }
+
+    /// Gives the slots of the first `n` messages of a claim back to the producers, and the others to
+    /// the consumers.
+    #[inline(always)]
+    pub(super) fn release(&self, claim: Claim, n: usize) {
+        let (received, rest) = claim.split(n);
+        self.ring.release(received);
+        if rest.len > 0 {
+            self.ring.hand_back(rest);
+        }
+        self.pass_on(Done::Received);
+    }
+
+    /// Allows `limit` messages in flight, at most the ring's capacity. What is in flight stays.
+    pub fn set_limit(&self, limit: usize) {
+        let withheld = self.ring.capacity().saturating_sub(limit as u64);
+        self.ring.withheld.store(withheld, Ordering::Relaxed);
+        // Forbids: a producer waits and has missed it.
+        fence(Ordering::SeqCst);
+        self.space().notify_all();
+    }
+
+    /// Sends through this port.
+    #[inline(always)]
+    pub fn sender(&self) -> Sender<&Self> {
+        Sender::new(self)
+    }
+
+    /// Receives through this port.
+    #[inline(always)]
+    pub fn receiver(&self) -> Receiver<&Self> {
+        Receiver::new(self)
+    }
+
+    /// Whether to claim once more, with `done` of `n` done. One claim takes what there is, so that a batch
+    /// is one operation, unless it was cut at the ring's end.
+    #[inline(always)]
+    fn is_claim_due(&self, done: usize, n: usize) -> bool {
+        done < n && (done == 0 || !self.ring.slots().is_mirrored())
+    }
+
+    /// Copies as many of the `n` items at `items` as there is space for; tells how many.
+    ///
+    /// # Safety
+    /// `items` must be readable for `n` items of this channel's size.
+    ///
+    /// # Errors
+    /// [`Stop::Closed`]: none of them is sent.
+    #[inline]
+    pub unsafe fn try_send_from(&self, items: *const u8, n: usize) -> Result<usize, Stop> {
+        let item_size = self.item_size();
+        let mut sent = 0;
+        while self.is_claim_due(sent, n) {
+            let claim = match self.claim_to_send(n - sent) {
+                Ok(claim) if claim.len > 0 => claim,
+                Err(stop) if sent == 0 => return Err(stop),
+                _ => break,
+            };
+            // SAFETY: `items` has `n` items, and the claimed slots are ours alone.
+            unsafe {
+                let from = items.add(sent * item_size);
+                ptr::copy_nonoverlapping(from, self.ring.to_write(claim), claim.len * item_size);
+            }
+            self.commit(claim, claim.len);
+            sent += claim.len;
+        }
+        if sent == 0 && self.is_closed() { Err(Stop::Closed) } else { Ok(sent) }
+    }
+
+    /// Copies up to `n` messages to `buffer`; tells how many, 0 when there is none.
+    ///
+    /// # Safety
+    /// `buffer` must be writable for `n` items of this channel's size.
+    #[inline]
+    pub unsafe fn try_receive_to(&self, buffer: *mut u8, n: usize) -> usize {
+        let item_size = self.item_size();
+        let mut received = 0;
+        while self.is_claim_due(received, n) {
+            let Some(claim) = self.claim_to_receive(n - received) else { break };
+            // SAFETY: the messages are ours alone, `buffer` has room for `n - received` more.
+            unsafe {
+                let to = buffer.add(received * item_size);
+                ptr::copy_nonoverlapping(self.ring.to_read(claim), to, claim.len * item_size);
+            }
+            self.release(claim, claim.len);
+            received += claim.len;
+        }
+        received
+    }
+
+    /// Sends as many of `items` as there is space for; tells how many.
+    ///
+    /// # Errors
+    /// [`Stop::Closed`]: none of them is sent.
+    ///
+    /// # Panics
+    /// If `T` has not the channel's item size.
+    #[inline]
+    pub fn try_send_all<T: Plain>(&self, items: &[T]) -> Result<usize, Stop> {
+        assert_eq!(size_of::<T>(), self.item_size(), "the channel's item size");
+        // SAFETY: `items` has that many items of this size.
+        unsafe { self.try_send_from(items.as_ptr().cast(), items.len()) }
+    }
+
+    /// Receives into `buffer` what is there; tells how many.
+    ///
+    /// # Panics
+    /// If `T` has not the channel's item size.
+    #[inline]
+    pub fn try_receive_into<T: Plain>(&self, buffer: &mut [T]) -> usize {
+        assert_eq!(size_of::<T>(), self.item_size(), "the channel's item size");
+        // SAFETY: `buffer` has room for that many items of this size, and any bytes are a `T`.
+        unsafe { self.try_receive_to(buffer.as_mut_ptr().cast(), buffer.len()) }
+    }
+
+    /// Bytes of one item.
+    #[inline]
+    pub fn item_size(&self) -> usize {
+        self.ring.slots().item_size()
+    }
+
+    /// Whether [`send_word`](Self::send_word) and [`receive_word`](Self::receive_word) may be used.
+    pub fn has_words(&self) -> bool {
+        self.shared.turns == Turns::Everybodys && self.item_size() == 8
+    }
+
+    /// Sends one message of eight bytes; false if the ring is full or closed.
+    ///
+    /// # Safety
+    /// [`has_words`](Self::has_words) must be true, and the lock held.
+    #[inline(always)]
+    pub unsafe fn send_word(&self, word: u64) -> bool {
+        if !self.ring.send_word(word) {
+            return false;
+        }
+        self.pass_on(Done::Sent);
+        true
+    }
+
+    /// Receives one message of eight bytes, if there is one.
+    ///
+    /// # Safety
+    /// As for [`send_word`](Self::send_word).
+    #[inline(always)]
+    pub unsafe fn receive_word(&self) -> Option<u64> {
+        let word = self.ring.receive_word()?;
+        self.pass_on(Done::Received);
+        Some(word)
+    }
+
+    /// Wakes who waits for what was `done`, and passes on a wake-up that was for more than one.
+    ///
+    /// The first without another look: the other side's index may be older than it seems, and then the
+    /// ring would look as if there were nothing to wake for.
+    #[inline(always)]
+    fn pass_on(&self, done: Done) {
+        // Forbids: the waiter misses the change, and we miss that it waits.
+        self.shared.barrier.light();
+        let (space, arrivals) = (&self.ring.space, &self.shared.memory.header().arrivals);
+        if space.has_waiters() || arrivals.has_waiters() {
+            self.wake(done);
+        }
+    }
+
+    #[cold]
+    fn wake(&self, done: Done) {
+        if self.ring.space.has_waiters() && (done == Done::Received || self.ring.has_space()) {
+            self.space().notify();
+        }
+        let has_waiters = self.shared.memory.header().arrivals.has_waiters();
+        // The last message of a closed channel brings the end for the others.
+        if has_waiters && (done == Done::Sent || self.is_ready_to_receive()) {
+            self.wake_for_message();
+        }
+    }
+
+    /// Messages that may be in flight: the limit, if one was set.
+    pub fn capacity(&self) -> usize {
+        (self.ring.capacity() - self.ring.withheld.load(Ordering::Relaxed)) as usize
+    }
+
+    /// Whether the channel was closed, or has ended.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.ring.is_sealed()
+    }
+
+    /// Whether a sender would find a slot, or the channel closed.
+    pub(super) fn is_ready_to_send(&self) -> bool {
+        self.ring.has_space() || self.ring.is_sealed()
+    }
+
+    /// Whether a receiver would find a message, or the end.
+    pub(super) fn is_ready_to_receive(&self) -> bool {
+        self.ring.has_message() || (self.is_over() && self.ring.is_drained())
+    }
+
+    /// Whether no producer will send any more.
+    fn is_over(&self) -> bool {
+        let registry = self.shared.registry();
+        registry.is_closed() || registry.is_ended() || registry.deserted().is_some()
+    }
+
+    /// Whether nothing more will ever come. To be called when there was nothing to receive.
+    #[cold]
+    pub fn is_ended(&self) -> bool {
+        let registry = self.shared.registry();
+        if !(registry.is_closed() || registry.is_ended()) {
+            // Once it is deserted, all that was sent is visible.
+            let Some(deserted) = registry.deserted() else { return false };
+            if !(self.ring.is_drained() && registry.end(deserted)) {
+                return false;
+            }
+        }
+        // Who sends without a handle may do so until the ring is sealed.
+        if !self.ring.is_sealed() {
+            self.ring.seal();
+            // Forbids: someone waits and has missed the seal.
+            fence(Ordering::SeqCst);
+            self.space().notify_all();
+        }
+        self.ring.is_drained()
+    }
+
+    /// Waits until there is a message or `something_else`, or was a moment ago, or the end. Whoever brings
+    /// something else about calls [`notify_receiver`](Self::notify_receiver).
+    ///
+    /// # Errors
+    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
+    pub fn wait_for_message_or(
+        &self,
+        something_else: impl Fn() -> bool,
+        deadline: Deadline,
+    ) -> Result<(), Stop> {
+        let is_ready = || self.is_ready_to_receive() || something_else();
+        self.wait(self.shared.arrivals(), is_ready, &mut Spin::new(), deadline)
+    }
+
+    /// Wakes one who waits for a message, as a message would.
+    pub fn notify_receiver(&self) {
+        // Forbids: a receiver misses what is there, and we miss that it waits.
+        fence(Ordering::SeqCst);
+        self.shared.arrivals().notify();
+    }
+
+    /// Waits until a slot is free, or was a moment ago: another sender may have taken it.
+    ///
+    /// # Errors
+    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
+    pub(super) fn wait_for_space(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
+        self.wait(self.space(), || self.is_ready_to_send(), spin, deadline)
+    }
+
+    /// Waits until there is a message, or was a moment ago, or the end.
+    ///
+    /// # Errors
+    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
+    pub(super) fn wait_for_message(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
+        self.wait(self.shared.arrivals(), || self.is_ready_to_receive(), spin, deadline)
+    }
+
+    fn wait(
+        &self,
+        event: Event<'_>,
+        is_ready: impl Fn() -> bool,
+        spin: &mut Spin,
+        deadline: Deadline,
+    ) -> Result<(), Stop> {
+        let start = Instant::now();
+        let outcome = if spin.until(start, &is_ready) {
+            event.count_spin();
+            Ok(())
+        } else {
+            self.park(event, is_ready, deadline)
+        };
+        spin.learn(start.elapsed());
+        outcome
+    }
+
+    fn park(&self, event: Event<'_>, is_ready: impl Fn() -> bool, deadline: Deadline) -> Result<(), Stop> {
+        loop {
+            event.prepare();
+            // Forbids: whoever makes it ready misses that we wait, and we miss what they did.
+            self.shared.barrier.heavy();
+            if is_ready() {
+                event.cancel();
+                return Ok(());
+            }
+            let waking = event.park(deadline);
+            if is_ready() {
+                return Ok(());
+            }
+            match waking {
+                Waking::Woken => {}
+                Waking::TimedOut => return Err(Stop::TimedOut),
+                Waking::Interrupted => return Err(Stop::Interrupted),
+            }
+        }
+    }
+
+    /// Has `alarm` written when there is space, unless there is now: then true.
+    pub(super) fn arm_space(&self, alarm: i32) -> bool {
+        self.space().arm(alarm);
+        // Forbids: whoever makes space misses that we wait, and we miss what they did.
+        self.shared.barrier.heavy();
+        self.is_ready_to_send()
+    }
+
+    /// Has `alarm` written when there is a message, unless there is now: then true.
+    pub(super) fn arm_arrivals(&self, alarm: i32) -> bool {
+        self.shared.arrivals().arm(alarm);
+        // Forbids: whoever sends misses that we wait, and we miss what they did.
+        self.shared.barrier.heavy();
+        self.is_ready_to_receive()
+    }
+
+    /// Counts claimed slots as reserved, until they are counted out by `-n`.
+    pub(super) fn count_reserved(&self, n: i64) {
+        self.ring.reserved.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    /// Counts claimed messages as peeked, until they are counted out by `-n`.
+    pub(super) fn count_peeked(&self, n: i64) {
+        self.ring.peeked.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    /// Closes: what was claimed counts, and no more.
+    pub(in crate::channel) fn close(&self) {
+        self.ring.seal();
+        if !self.shared.registry().close() {
+            return;
+        }
+        // Forbids: someone waits and has missed the seal.
+        fence(Ordering::SeqCst);
+        self.shared.arrivals().notify_all();
+        self.space().notify_all();
+    }
+}

@@ -1,0 +1,115 @@
+//! Sending through a port, with the claim that is open.
+
+use std::borrow::Borrow;
+
+use super::Port;
+use crate::channel::producer::Sending;
+use crate::error::Stop;
+use crate::ring::vyukov::Claim;
+use crate::wait::{Deadline, Spin};
+
+/// One who sends through a port.
+#[derive(Debug)]
+pub struct Sender<P: Borrow<Port>> {
+    port: P,
+    spin: Spin,
+    /// Slots claimed and not yet committed.
+    open: Claim,
+    /// Whether they are counted as reserved.
+    is_reserved: bool,
+}
+
+impl<P: Borrow<Port>> Sender<P> {
+    pub(super) fn new(port: P) -> Self {
+        Self { port, spin: Spin::new(), open: Claim::default(), is_reserved: false }
+    }
+
+    #[inline(always)]
+    pub(super) fn port(&self) -> &Port {
+        self.port.borrow()
+    }
+
+    /// Counts a reservation out; refuses it if the channel was closed meanwhile.
+    #[cold]
+    fn end_reservation(&mut self, open: Claim) -> Result<(), Stop> {
+        if std::mem::take(&mut self.is_reserved) {
+            self.port().count_reserved(-(open.len as i64));
+        }
+        if self.is_closed() { Err(Stop::Closed) } else { Ok(()) }
+    }
+}
+
+impl<P: Borrow<Port>> Sending for Sender<P> {
+    #[inline(always)]
+    fn claim(&mut self, wanted: usize) -> usize {
+        if self.open.len == 0 {
+            self.open = self.port().claim_to_send(wanted).unwrap_or_default();
+        }
+        self.open.len.min(wanted)
+    }
+
+    fn reserve(&mut self, wanted: usize) -> usize {
+        let n = self.claim(wanted);
+        if n > 0 && !self.is_reserved {
+            self.is_reserved = true;
+            self.port().count_reserved(self.open.len as i64);
+            self.port().pass_space_on();
+        }
+        n
+    }
+
+    #[inline(always)]
+    fn slots(&self, n: usize) -> *mut u8 {
+        self.port().ring.to_write(self.open.split(n).0)
+    }
+
+    #[inline(always)]
+    fn commit(&mut self, n: usize) -> Result<(), Stop> {
+        assert!(n <= self.open.len, "more slots than were claimed");
+        let open = std::mem::take(&mut self.open);
+        // What was claimed just now came before the close.
+        let outcome = if self.is_reserved || open.len == 0 { self.end_reservation(open) } else { Ok(()) };
+        self.port().commit(open, if outcome.is_ok() { n } else { 0 });
+        outcome
+    }
+
+    #[inline(always)]
+    fn is_closed(&self) -> bool {
+        self.port().is_closed()
+    }
+
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
+        let port = self.port.borrow();
+        if !port.is_closed() {
+            port.wait_for_space(&mut self.spin, deadline)?;
+        }
+        if port.is_closed() { Err(Stop::Closed) } else { Ok(()) }
+    }
+
+    fn arm(&mut self, alarm: i32) -> bool {
+        self.port().arm_space(alarm)
+    }
+
+    #[inline(always)]
+    fn item_size(&self) -> usize {
+        self.port().item_size()
+    }
+
+    fn capacity(&self) -> usize {
+        self.port().capacity()
+    }
+
+    #[inline(always)]
+    unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, Stop> {
+        // SAFETY: as the caller says.
+        unsafe { self.port().try_send_from(items, n) }
+    }
+}
+
+impl<P: Borrow<Port>> Drop for Sender<P> {
+    fn drop(&mut self) {
+        if self.open.len > 0 {
+            let _ = self.commit(0);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+"""What a handle or a channel does in a task of an event loop.
+
+A message is taken, or sent, in the last step before the call returns, and nothing is awaited after
+it. So a task that is cancelled, at whatever point, has not touched the channel, or has returned.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, Protocol, Self
+
+import numpy as np
+
+from bchan._alarms import LentAlarm, checkpoint
+from bchan._core import EndOfChannel
+from bchan._types import Array
+
+READY_IN_A_ROW: Final = 64
+"""Calls in a row that need not wait, before the other tasks of the loop get their turn."""
+
+_nothing: Final = object()
+
+
+class _Sends(Protocol):
+    """What sending in a task is made of."""
+
+    def try_send(self, item: object, /) -> bool: ...
+    def try_send_batch(self, batch: Any, /) -> int: ...
+    def _arm_send(self, alarm: int) -> bool: ...
+    def _disarm_send(self, alarm: int) -> None: ...
+
+
+class _Receives(Protocol):
+    """What receiving in a task is made of."""
+
+    def try_receive(self, /, default: Any = None) -> Any: ...
+    def try_receive_batch(self, n: int, /) -> Any: ...
+    def _arm_receive(self, alarm: int) -> bool: ...
+    def _disarm_receive(self, alarm: int) -> None: ...
+
+
+class _Turn:
+    """Counts calls that did not wait, over all channels: the loop does not care which it was."""
+
+    left = READY_IN_A_ROW
+
+
+async def _fairly() -> None:
+    """Let other tasks run now and then."""
+    _Turn.left -= 1
+    if _Turn.left <= 0:
+        _Turn.left = READY_IN_A_ROW
+        await checkpoint()
+
+
+async def wait_for_space(tx: _Sends) -> None:
+    """Wait until there may be space."""
+    with LentAlarm() as bell:
+        try:
+            if not tx._arm_send(bell.fd):
+                _Turn.left = READY_IN_A_ROW
+                await bell.wait()
+        finally:
+            tx._disarm_send(bell.fd)
+
+
+async def wait_for_message(rx: _Receives) -> None:
+    """Wait until there may be a message, or the end."""
+    with LentAlarm() as bell:
+        try:
+            if not rx._arm_receive(bell.fd):
+                _Turn.left = READY_IN_A_ROW
+                await bell.wait()
+        finally:
+            rx._disarm_receive(bell.fd)
+
+
+class AwaitingSender:
+    """The sending calls of a task."""
+
+    __slots__ = ()
+
+    async def asend(self: _Sends, item: object) -> None:
+        """Send one item, waiting in the event loop (asyncio, uvloop, or trio with anyio installed).
+
+        Cancelling it sends nothing: the item was sent if and only if the call returned.
+
+        Args:
+            item: What the channel's dtype can hold.
+
+        Raises:
+            Closed: The channel or this handle was closed.
+
+        Example:
+            >>> import asyncio, bchan
+            >>> ch = bchan.Channel()
+            >>> async def main():
+            ...     await ch.asend("hello")
+            ...     return await ch.areceive()
+            >>> asyncio.run(main())
+            'hello'
+        """
+        _Turn.left -= 1
+        if _Turn.left <= 0:
+            _Turn.left = READY_IN_A_ROW
+            await checkpoint()
+        while not self.try_send(item):
+            await wait_for_space(self)
+
+    async def asend_batch(self: _Sends, batch: Iterable[object] | Array[Any]) -> None:
+        """Send all items of a batch in order, waiting in the event loop.
+
+        Args:
+            batch: As for `send_batch`; an iterable that is neither an array nor a list or tuple is
+                made a list first.
+
+        Raises:
+            Closed: The channel or this handle was closed.
+
+        What is raised while sending, `CancelledError` among it, has an attribute `sent`: how many
+        of the items went.
+
+        Example:
+            >>> import asyncio, bchan
+            >>> ch = bchan.Channel("u8", mode="mpsc")
+            >>> async def main():
+            ...     async with asyncio.TaskGroup() as tasks:
+            ...         tx = ch.producer()
+            ...         tasks.create_task(tx.asend_batch(range(3)))
+            ...         return await ch.consumer().areceive_batch(3)
+            >>> asyncio.run(main())
+            array([0, 1, 2], dtype=uint64)
+        """
+        items: Any = batch if isinstance(batch, np.ndarray | list | tuple) else list(batch)
+        sent = 0
+        try:
+            await _fairly()
+            while True:
+                sent += self.try_send_batch(items[sent:] if sent else items)
+                if sent == len(items):
+                    return
+                await wait_for_space(self)
+        except BaseException as error:
+            error.sent = sent  # type: ignore[attr-defined]
+            raise
+
+
+class AwaitingReceiver:
+    """The receiving calls of a task."""
+
+    __slots__ = ()
+
+    async def areceive(self: _Receives) -> Any:
+        """Receive one message, waiting in the event loop (asyncio, uvloop, or trio with anyio).
+
+        Cancelling it receives nothing: the message stays for the next call, or another consumer.
+
+        Raises:
+            EndOfChannel: Nothing more will come.
+            Closed: This handle was closed.
+
+        Example:
+            >>> import asyncio, bchan, threading
+            >>> ch = bchan.Channel()
+            >>> async def main():
+            ...     threading.Thread(target=ch.send, args=("from a thread",)).start()
+            ...     return await ch.areceive()
+            >>> asyncio.run(main())
+            'from a thread'
+        """
+        _Turn.left -= 1
+        if _Turn.left <= 0:
+            _Turn.left = READY_IN_A_ROW
+            await checkpoint()
+        while (item := self.try_receive(_nothing)) is _nothing:
+            await wait_for_message(self)
+        return item
+
+    async def areceive_batch(self: _Receives, n: int) -> Any:
+        """Receive what is there, waiting in the event loop for the first message.
+
+        Args:
+            n: Messages wanted at most, at least 1.
+
+        Returns:
+            A new one-dimensional array, or a list of objects, 1 to n long.
+
+        Raises:
+            EndOfChannel: Nothing more will come.
+            Closed: This handle was closed.
+
+        Example:
+            >>> import asyncio, bchan
+            >>> ch = bchan.Channel()
+            >>> ch.send_batch("abc")
+            >>> asyncio.run(ch.areceive_batch(2))
+            ['a', 'b']
+        """
+        await _fairly()
+        while len(batch := self.try_receive_batch(n)) == 0:
+            await wait_for_message(self)
+        return batch
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self: _Receives) -> Any:
+        try:
+            return await AwaitingReceiver.areceive(self)
+        except EndOfChannel:
+            raise StopAsyncIteration from None

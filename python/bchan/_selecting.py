@@ -1,0 +1,252 @@
+"""Taking exactly one of several operations: the one that is ready.
+
+Nothing polls: all the channels get the same eventfd to write, and whoever selects sleeps on it.
+"""
+
+import math
+import os
+import random
+import select as system
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from bchan._alarms import LentAlarm
+from bchan._channel import Channel
+from bchan._consumer import Consumer
+from bchan._core import ChannelError
+from bchan._producer import Producer
+from bchan._timers import Timer
+
+Source: TypeAlias = Consumer | Channel | Timer
+Target: TypeAlias = Producer | Channel
+Case: TypeAlias = Source | tuple[Target, Any]
+
+_nothing: Final = object()
+
+
+class Selected(NamedTuple):
+    """The operation that was done."""
+
+    who: Source | Target
+    """The receiver or sender of it, as it was given."""
+    item: Any
+    """What was received, or sent."""
+
+
+class _Receive:
+    """A receiver, as a case."""
+
+    def __init__(self, who: Consumer | Channel) -> None:
+        self.who = who
+
+    def attempt(self) -> Any:
+        return self.who.try_receive(_nothing)
+
+    def arm(self, fd: int) -> bool:
+        return self.who._arm_receive(fd)
+
+    def disarm(self, fd: int) -> None:
+        self.who._disarm_receive(fd)
+
+    due = math.inf
+
+
+class _Send:
+    """A sender with an item, as a case."""
+
+    def __init__(self, who: Target, item: object) -> None:
+        self.who, self.item = who, item
+
+    def attempt(self) -> Any:
+        return self.item if self.who.try_send(self.item) else _nothing
+
+    def arm(self, fd: int) -> bool:
+        return self.who._arm_send(fd)
+
+    def disarm(self, fd: int) -> None:
+        self.who._disarm_send(fd)
+
+    due = math.inf
+
+
+class _Moment:
+    """A timer, as a case."""
+
+    def __init__(self, who: Timer) -> None:
+        self.who = who
+
+    def attempt(self) -> Any:
+        return self.who.try_receive(_nothing)
+
+    def arm(self, fd: int) -> bool:
+        del fd
+        return False
+
+    def disarm(self, fd: int) -> None:
+        pass
+
+    @property
+    def due(self) -> float:
+        return math.inf if self.who.due is None else self.who.due
+
+
+_Operation: TypeAlias = _Receive | _Send | _Moment
+
+
+def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
+    """Wait until one of several operations can be done, and do just that one.
+
+    Of several that are ready one is chosen at random, so that none has to wait for ever.
+
+    Args:
+        cases: Receivers (consumers, mpmc channels, timers from `after` and `tick`), and pairs of a
+            sender (a producer, or an mpmc channel) and the item to send. Each handle is used by
+            this thread alone, as in any call.
+        timeout: Seconds to wait at most; None for ever.
+
+    Returns:
+        Who did it, and the item that was received or sent.
+
+    Raises:
+        TimeoutError: None became ready.
+        EndOfChannel: A receiver has ended; its attribute `who` is that receiver.
+        Closed: A sender or its channel was closed; `who` is that sender.
+        ValueError: No cases, or a negative timeout.
+        TypeError: A case that is neither.
+
+    Example:
+        >>> import bchan
+        >>> numbers, words = bchan.Channel(), bchan.Channel()
+        >>> words.send("hello")
+        >>> who, item = bchan.select([numbers, words])
+        >>> who is words, item
+        (True, 'hello')
+        >>> bchan.select([(numbers, 5), bchan.after(1)]).item
+        5
+    """
+    operations, end = _operations(cases), _end(timeout)
+    while True:
+        done = _attempt(operations)
+        if done is not None:
+            return done
+        if time.monotonic() >= end:
+            raise TimeoutError(f"select timed out after {timeout} s: no case is ready")
+        with _eventfd() as fd, _armed(operations, fd) as is_ready:
+            if not is_ready:
+                _sleep(fd, _earliest(operations, end) - time.monotonic())
+
+
+async def aselect(cases: Iterable[Case]) -> Selected:
+    """Wait in the event loop until one of several operations can be done, and do just that one.
+
+    Cancelling it does none.
+
+    Args:
+        cases: As for `select`.
+
+    Returns:
+        Who did it, and the item that was received or sent.
+
+    Raises:
+        EndOfChannel, Closed, ValueError, TypeError: As `select`.
+
+    Example:
+        >>> import asyncio, bchan
+        >>> ch = bchan.Channel()
+        >>> async def main():
+        ...     return await bchan.aselect([ch, bchan.after(0.01)])
+        >>> asyncio.run(main()).who is ch
+        False
+    """
+    operations = _operations(cases)
+    while True:
+        done = _attempt(operations)
+        if done is not None:
+            return done
+        with LentAlarm() as bell, _armed(operations, bell.fd) as is_ready:
+            if not is_ready:
+                seconds = _earliest(operations, math.inf) - time.monotonic()
+                await bell.wait(None if seconds == math.inf else max(seconds, 0.0))
+
+
+def _operations(cases: Iterable[Case]) -> list[_Operation]:
+    operations = [_operation(case) for case in cases]
+    if not operations:
+        raise ValueError("cases must be at least 1, got none")
+    return operations
+
+
+def _operation(case: Case) -> _Operation:
+    match case:
+        case Timer():
+            return _Moment(case)
+        case Consumer() | Channel():
+            return _Receive(case)
+        case (Producer() | Channel() as sender, item):
+            return _Send(sender, item)
+        case _:
+            raise TypeError(
+                f"a case must be a receiver, or a pair of a sender and an item, got {case!r}"
+            )
+
+
+def _end(timeout: float | None) -> float:
+    """When to give up, by `time.monotonic`."""
+    if timeout is None:
+        return math.inf
+    if not timeout >= 0:
+        raise ValueError(f"timeout must be at least 0 seconds, got {timeout!r}")
+    return time.monotonic() + timeout
+
+
+def _attempt(operations: Sequence[_Operation]) -> Selected | None:
+    """Do the first operation that can be done, from a random one on."""
+    first = random.randrange(len(operations))
+    for operation in (*operations[first:], *operations[:first]):
+        try:
+            item = operation.attempt()
+        except ChannelError as error:
+            error.who = operation.who  # type: ignore[attr-defined]
+            raise
+        if item is not _nothing:
+            return Selected(operation.who, item)
+    return None
+
+
+def _earliest(operations: Sequence[_Operation], end: float) -> float:
+    return min(end, *(operation.due for operation in operations))
+
+
+@contextmanager
+def _armed(operations: Sequence[_Operation], fd: int) -> Iterator[bool]:
+    """Have all channels write the eventfd; gives whether an operation is ready now."""
+    armed = []
+    try:
+        is_ready = False
+        for operation in operations:
+            armed.append(operation)
+            is_ready = operation.arm(fd)
+            if is_ready:
+                break
+        yield is_ready
+    finally:
+        for operation in armed:
+            operation.disarm(fd)
+
+
+@contextmanager
+def _eventfd() -> Iterator[int]:
+    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _sleep(fd: int, seconds: float) -> None:
+    """Sleep until the eventfd is written; rounds up, so as not to come too early."""
+    poll = system.poll()
+    poll.register(fd, system.POLLIN)
+    poll.poll(None if seconds == math.inf else math.ceil(max(seconds, 0.0) * 1000))

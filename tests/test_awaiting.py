@@ -1,0 +1,354 @@
+"""Handles and channels in event loops: asyncio, uvloop, and trio through anyio."""
+
+import asyncio
+import gc
+import os
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+
+from bchan import Channel, Closed, EndOfChannel
+from bchan._awaiting import READY_IN_A_ROW
+from bchan._channel import Mode
+from tests.support import DEADLINE, Task, until
+
+MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run in a new loop, with a deadline."""
+    return asyncio.run(asyncio.wait_for(main, DEADLINE))
+
+
+@pytest.mark.parametrize("dtype", ["O", "u8"])
+@pytest.mark.parametrize("capacity", [1, 4, 1024])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_thread_sends_to_a_loop(mode: Mode, capacity: int, dtype: str) -> None:
+    ch = Channel(dtype, capacity=capacity, mode=mode)
+
+    def produce() -> None:
+        with ch.producer() as tx:
+            for n in range(2000):
+                tx.send(n, timeout=DEADLINE)
+
+    async def main() -> list[int]:
+        sending = Task(produce)
+        received = [n async for n in ch.consumer()]
+        sending.result()
+        return received
+
+    assert run(main()) == list(range(2000))
+
+
+@pytest.mark.parametrize("dtype", ["O", "u8"])
+@pytest.mark.parametrize("capacity", [1, 4, 1024])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_loop_sends_to_a_thread(mode: Mode, capacity: int, dtype: str) -> None:
+    ch = Channel(dtype, capacity=capacity, mode=mode)
+    rx = ch.consumer()
+
+    async def main() -> None:
+        with ch.producer() as tx:
+            for n in range(1000):
+                await tx.asend(n)
+            await tx.asend_batch(range(1000, 2000))
+
+    receiving = Task(lambda: list(rx))
+    run(main())
+    assert receiving.result() == list(range(2000))
+
+
+@pytest.mark.parametrize("capacity", [1, 16])
+def test_tasks_of_several_loops_and_threads_share_a_channel(capacity: int) -> None:
+    ch = Channel(capacity=capacity)
+    each, keeper = 400, ch.producer()
+
+    async def send(number: int) -> None:
+        for n in range(each):
+            await ch.asend((number, n))
+
+    async def receive() -> list[tuple[int, int]]:
+        return [item async for item in ch.consumer()]
+
+    async def send_all(numbers: list[int]) -> None:
+        await asyncio.gather(*(send(number) for number in numbers))
+
+    async def receive_all() -> list[list[tuple[int, int]]]:
+        return await asyncio.gather(*(receive() for _ in range(3)))
+
+    receiving = [Task(lambda: run(receive_all())) for _ in range(2)]
+    thread = Task(lambda: list(ch.consumer()))
+    sending = [Task(partial(run, send_all([loop * 2, loop * 2 + 1]))) for loop in range(2)]
+    for n in range(each):
+        ch.send((9, n))
+    for task in sending:
+        task.result()
+    keeper.close()
+    lists = [items for task in receiving for items in task.result()] + [thread.result()]
+    for items in lists:
+        for number in (0, 1, 2, 3, 9):
+            mine = [n for who, n in items if who == number]
+            assert mine == sorted(mine)
+    together = sorted(item for items in lists for item in items)
+    assert together == sorted((number, n) for number in (0, 1, 2, 3, 9) for n in range(each))
+
+
+def test_cancelling_a_receiver_loses_no_message() -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    ch = Channel(capacity=4)
+    count = 3000
+
+    async def main() -> list[int]:
+        sending = Task(lambda: ch.send_batch(range(count), timeout=DEADLINE))
+        received: list[int] = []
+        while len(received) < count:
+            task = asyncio.create_task(ch.areceive())
+            for _ in range(rng.randrange(4)):
+                await asyncio.sleep(0)
+            if rng.random() < 0.5:
+                task.cancel()
+            try:
+                received.append(await task)
+            except asyncio.CancelledError:
+                continue
+        sending.result()
+        return received
+
+    assert run(main()) == list(range(count))
+
+
+def test_cancelling_when_the_message_arrives_together_with_it() -> None:
+    async def main() -> None:
+        for n in range(500):
+            ch = Channel()
+            task = asyncio.create_task(ch.areceive())
+            await asyncio.sleep(0)
+            ch.send(n)
+            task.cancel()
+            outcome = await asyncio.gather(task, return_exceptions=True)
+            taken = [item for item in outcome if isinstance(item, int)]
+            assert taken + [ch.receive() for _ in range(len(ch))] == [n]
+
+    run(main())
+
+
+def test_cancelling_a_sender_sends_nothing() -> None:
+    async def main() -> None:
+        for n in range(300):
+            ch = Channel(capacity=1)
+            ch.send("first")
+            task = asyncio.create_task(ch.asend(n))
+            await asyncio.sleep(0)
+            assert ch.receive() == "first"
+            task.cancel()
+            outcome = await asyncio.gather(task, return_exceptions=True)
+            assert len(ch) == (outcome[0] is None)
+
+    run(main())
+
+
+def test_a_cancelled_batch_tells_how_many_went() -> None:
+    async def main() -> None:
+        ch = Channel("u4", capacity=4, mode="spsc")
+        tx = ch.producer()
+        task = asyncio.create_task(tx.asend_batch(np.arange(10, dtype=np.uint32)))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await task
+        assert cancelled.value.sent == 4  # type: ignore[attr-defined]
+
+    run(main())
+
+
+def test_a_wake_up_that_a_cancelled_task_had_goes_to_the_next() -> None:
+    async def main() -> None:
+        for _ in range(200):
+            ch = Channel()
+            first, second = (asyncio.create_task(ch.areceive()) for _ in range(2))
+            await asyncio.sleep(0)
+            ch.send("one")  # wakes the first
+            first.cancel()
+            done, _ = await asyncio.wait(
+                [first, second], return_when=asyncio.ALL_COMPLETED, timeout=5
+            )
+            assert second in done, "nobody looked"
+            assert second.result() == "one"
+
+    run(main())
+
+
+def test_the_end_and_closing_reach_tasks_that_wait() -> None:
+    async def main() -> None:
+        for mode in MODES:
+            ch = Channel(mode=mode)
+            tx, rx = ch.producer(), ch.consumer()
+            task = asyncio.create_task(rx.areceive_batch(3))
+            await asyncio.sleep(0.01)
+            tx.close()
+            with pytest.raises(EndOfChannel):
+                await task
+            ch = Channel(capacity=1, mode=mode)
+            tx = ch.producer()
+            tx.send(1)
+            sending = asyncio.create_task(tx.asend(2))
+            await asyncio.sleep(0.01)
+            ch.close()
+            with pytest.raises(Closed):
+                await sending
+
+    run(main())
+
+
+def test_many_messages_take_few_wake_ups() -> None:
+    ch = Channel(capacity=1024)
+
+    async def main() -> int:
+        receiving = asyncio.create_task(ch.areceive())
+        await asyncio.sleep(0.05)
+        Task(lambda: ch.send_batch(range(1000))).result()
+        assert await receiving == 0
+        return sum([await ch.areceive() for _ in range(999)])
+
+    assert run(main()) == sum(range(1000))
+    assert ch.stats().wakes == 1
+
+
+def test_a_task_that_never_waits_lets_others_run() -> None:
+    async def main() -> int:
+        ch = Channel(capacity=1024)
+        ch.send_batch(range(1000))
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        for _ in range(1000):
+            await ch.areceive()
+        ticking.cancel()
+        return ticks
+
+    assert run(main()) >= 1000 // READY_IN_A_ROW - 1
+
+
+def test_an_idle_task_costs_nothing_and_no_thread_helps() -> None:
+    ch = Channel()
+
+    async def main() -> float:
+        threads = threading.active_count()
+        task = asyncio.create_task(ch.areceive())
+        await asyncio.sleep(0.1)
+        before = os.times()
+        await asyncio.sleep(0.5)
+        after = os.times()
+        assert threading.active_count() == threads
+        task.cancel()
+        return after.user + after.system - before.user - before.system
+
+    assert run(main()) < 0.1
+
+
+def test_alarms_are_given_back() -> None:
+    def descriptors() -> int:
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def main() -> None:
+        ch = Channel()
+        tasks = [asyncio.create_task(ch.areceive()) for _ in range(20)]
+        await asyncio.sleep(0)
+        for n in range(20):
+            ch.send(n)
+        await asyncio.gather(*tasks)
+
+    run(main())
+    before = descriptors()
+    for _ in range(20):
+        run(main())
+    assert descriptors() <= before
+
+
+def test_a_handle_closed_under_a_waiting_task() -> None:
+    async def main() -> None:
+        ch = Channel()
+        rx = ch.consumer()
+        task = asyncio.create_task(rx.areceive())
+        await asyncio.sleep(0.01)
+        rx.close()
+        ch.send(1)
+        with pytest.raises(Closed):
+            await asyncio.wait_for(task, 5)
+        assert ch.receive() == 1
+
+    run(main())
+
+
+Backend = tuple[str, dict[str, Any]]
+BACKENDS: list[Backend] = [
+    ("asyncio", {"use_uvloop": False}),
+    ("asyncio", {"use_uvloop": True}),
+    ("trio", {}),
+]
+
+
+@pytest.mark.parametrize(("backend", "options"), BACKENDS, ids=["asyncio", "uvloop", "trio"])
+def test_every_loop_sends_receives_and_cancels(backend: str, options: dict[str, Any]) -> None:
+    if options.get("use_uvloop"):
+        pytest.importorskip("uvloop")
+    if backend == "trio":
+        pytest.importorskip("trio")
+    ch = Channel(capacity=2)
+
+    async def main() -> list[int]:
+        received: list[int] = []
+        with anyio.move_on_after(0.01) as scope:
+            await ch.areceive()
+        assert scope.cancelled_caught
+        async with anyio.create_task_group() as tasks:
+
+            async def send() -> None:
+                with ch.producer():
+                    for n in range(500):
+                        await ch.asend(n)
+
+            tasks.start_soon(send)
+            received += [item async for item in ch.consumer()]
+        return received
+
+    assert anyio.run(main, backend=backend, backend_options=options) == list(range(500))
+
+
+def call_everything(ch: Channel) -> list[Callable[[], Awaitable[Any]]]:
+    return [lambda: ch.asend(1), lambda: ch.areceive(), lambda: ch.areceive_batch(2)]
+
+
+def test_lanes_need_handles_in_loops_too() -> None:
+    for call in call_everything(Channel(mode="mpsc")):
+        with pytest.raises(RuntimeError, match="only a channel of mode 'mpmc'"):
+            run(call())  # type: ignore[arg-type]
+
+
+def test_waiting_tasks_are_seen_by_until() -> None:
+    ch = Channel()
+
+    async def main() -> None:
+        task = asyncio.create_task(ch.areceive())
+        await asyncio.sleep(0)
+        Task(partial(ch.send, 1)).result()
+        assert await task == 1
+
+    run(main())
+    until(lambda: ch.stats().received == 1)

@@ -1,0 +1,233 @@
+"""Random programs over the API, on one thread, against a model of plain queues."""
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+import bchan
+from bchan import Channel, Closed, EndOfChannel
+from bchan._channel import Mode
+from bchan._producer import Producer
+
+if TYPE_CHECKING:
+    from bchan._consumer import Consumer
+
+MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
+
+
+class ChannelMachine(RuleBasedStateMachine):
+    """A channel, its handles, and what must be in it."""
+
+    producers = Bundle("producers")
+
+    @initialize(
+        mode=st.sampled_from(MODES),
+        dtype=st.sampled_from(["u4", "O"]),
+        capacity=st.integers(1, 9),
+    )
+    def make(self, mode: Mode, dtype: str, capacity: int) -> None:
+        most = 1 if mode in ("spsc", "spmc") else 3
+        self.ch = Channel(dtype, capacity=capacity, mode=mode, max_producers=most)
+        self.is_shared = mode in ("spmc", "mpmc")
+        self.most = most
+        # One queue for each producer, or one for all.
+        self.queues: dict[int, deque[int]] = {}
+        self.open: set[int] = set()
+        self.consumers: list[Consumer] = [self.ch.consumer()]
+        self.next_item, self.is_closed, self.ever, self.has_ended = 0, False, False, False
+
+    def queue_of(self, number: int) -> deque[int]:
+        return self.queues.setdefault(0 if self.is_shared else number, deque())
+
+    def in_flight(self) -> int:
+        return sum(map(len, self.queues.values()))
+
+    def is_over(self) -> bool:
+        return self.is_closed or self.has_ended or (self.ever and not self.open)
+
+    @rule(target=producers)
+    def register(self) -> tuple[int, Producer] | tuple[int, None]:
+        number = len(self.queues) + 1000 * len(self.open) + self.next_item * 7 + 1
+        try:
+            tx = self.ch.producer()
+        except Closed:
+            assert self.is_closed or self.has_ended
+            return number, None
+        except RuntimeError:
+            assert len(self.open) == self.most
+            return number, None
+        assert not (self.is_closed)
+        assert not (self.has_ended)
+        assert len(self.open) != self.most
+        self.open.add(id(tx))
+        self.ever = True
+        return id(tx), tx
+
+    @rule(handle=consumes(producers))
+    def leave(self, handle: tuple[int, Producer | None]) -> None:
+        number, tx = handle
+        if tx is not None:
+            tx.close()
+            self.open.discard(number)
+
+    def items(self, n: int) -> list[int]:
+        self.next_item += n
+        return list(range(self.next_item - n, self.next_item))
+
+    @rule(handle=producers, n=st.integers(1, 12), way=st.sampled_from(["one", "batch", "place"]))
+    def send(self, handle: tuple[int, Producer | None], n: int, way: str) -> None:
+        number, tx = handle
+        if tx is None or tx.closed:
+            return
+        # A lane that its producer left is taken over with what is in it: the order over producers
+        # is then the lane's, and this model keeps to one lane for each producer by draining first.
+        items = self.items(1 if way == "one" else n)
+        try:
+            if way == "one":
+                sent = int(tx.try_send(items[0]))
+            elif way == "batch" or self.ch.dtype == object:
+                sent = tx.try_send_batch(items)
+            else:
+                slots = tx.try_reserve(n)
+                sent = 0 if slots is None else max(1, len(slots) // 2)
+                if slots is not None:
+                    slots[:sent] = items[:sent]
+                    tx.commit(sent)
+        except Closed:
+            assert self.is_closed or self.has_ended
+            return
+        assert not self.is_closed
+        queue = self.queue_of(number)
+        if self.is_shared:
+            assert sent or len(queue) == self.ch.capacity
+        queue.extend(items[:sent])
+
+    @rule(n=st.integers(1, 12), way=st.sampled_from(["one", "batch", "look"]), which=st.integers(0))
+    def receive(self, n: int, way: str, which: int) -> None:
+        rx: Any = self.consumers[which % len(self.consumers)]
+        try:
+            if way == "one":
+                item = rx.try_receive()
+                got = [] if item is None else [item]
+            elif way == "batch" or self.ch.dtype == object:
+                got = list(rx.try_receive_batch(n))
+            else:
+                view = rx.try_peek(n)
+                got = []
+                if view is not None:
+                    got = view[: max(1, len(view) // 2)].tolist()
+                    rx.release(len(got))
+        except EndOfChannel:
+            assert self.in_flight() == 0
+            assert self.is_over()
+            self.has_ended = True
+            return
+        if not got:
+            assert self.in_flight() == 0
+            assert not self.is_over()
+        for item in map(int, got):
+            fronts = [queue for queue in self.queues.values() if queue and queue[0] == item]
+            assert fronts, f"{item} is first in no queue"
+            fronts[0].popleft()
+
+    @rule()
+    def another_consumer(self) -> None:
+        if self.is_shared:
+            self.consumers.append(self.ch.consumer())
+        else:
+            self.consumers.pop().close()
+            self.consumers.append(self.ch.consumer())
+
+    @rule(sure=st.integers(0, 9))
+    def close(self, sure: int) -> None:
+        if sure == 0:
+            self.ch.close()
+            self.is_closed = True
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        if hasattr(self, "ch"):
+            assert len(self.ch) == self.in_flight()
+            stats = self.ch.stats()
+            assert stats.sent - stats.received == self.in_flight()
+            assert self.ch.active_producers == len(self.open)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """`bchan.Queue` and a deque."""
+
+    @initialize(maxsize=st.integers(0, 5))
+    def make(self, maxsize: int) -> None:
+        self.q: bchan.Queue = bchan.Queue(maxsize)
+        self.model: deque[int] = deque()
+        self.unfinished = self.next_item = 0
+        self.is_shut = False
+
+    @rule()
+    def put(self) -> None:
+        self.next_item += 1
+        try:
+            self.q.put_nowait(self.next_item)
+        except bchan.Full:
+            assert not self.is_shut
+            assert 0 < self.q.maxsize <= len(self.model)
+        except bchan.ShutDown:
+            assert self.is_shut
+        else:
+            assert not self.is_shut
+            self.model.append(self.next_item)
+            self.unfinished += 1
+
+    @rule()
+    def get(self) -> None:
+        try:
+            item = self.q.get_nowait()
+        except bchan.Empty:
+            assert not self.model
+            assert not self.is_shut
+        except bchan.ShutDown:
+            assert self.is_shut
+            assert not self.model
+        else:
+            assert item == self.model.popleft()
+
+    @rule()
+    def task_done(self) -> None:
+        try:
+            self.q.task_done()
+        except ValueError:
+            assert self.unfinished == 0
+        else:
+            self.unfinished -= 1
+
+    @rule(maxsize=st.integers(1, 4))
+    def shrink(self, maxsize: int) -> None:
+        if 0 < maxsize < self.q.maxsize:
+            self.q.maxsize = maxsize
+
+    @rule(sure=st.integers(0, 9), immediate=st.booleans())
+    def shutdown(self, sure: int, immediate: bool) -> None:
+        if sure == 0:
+            self.q.shutdown(immediate)
+            self.is_shut = True
+            if immediate:
+                self.unfinished -= min(len(self.model), self.unfinished)
+                self.model.clear()
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        if hasattr(self, "q"):
+            assert self.q.qsize() == len(self.model)
+            assert self.q.empty() == (not self.model)
+            assert self.q.full() == (0 < self.q.maxsize <= len(self.model))
+            assert self.q.unfinished_tasks == self.unfinished
+
+
+SETTINGS = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestChannel = ChannelMachine.TestCase
+TestChannel.settings = SETTINGS
+TestQueue = QueueMachine.TestCase
+TestQueue.settings = SETTINGS
