@@ -11,151 +11,159 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
 from statistics import median
+from typing import Any
 
 import bchan
 from bchan.asyncio import Queue
 from bchan.bench.machine import this_machine
 
 RUNS = 5
-CAPACITY = 1024
+CAPACITIES = (1024, 65_536)
 BATCH = 64
 MESSAGES = 100_000  # of one run; for the slowest a second or two
 
-Run = Callable[[int], Awaitable[float]]
+Run = Callable[["Arrivals"], Awaitable[float]]
 
 
 class WrongError(Exception):
     """What arrived is not what was sent."""
 
 
-async def _timed(n: int, received: AsyncIterator[int]) -> float:
-    """Millions of messages received a second, which must be 0, 1, 2 and so on."""
-    start, due = time.perf_counter(), 0
-    async for item in received:
-        if item != due:
-            raise WrongError(f"{item!r} arrived, {due} was due")
-        due += 1
-        if due == n:
-            break
-    return n / (time.perf_counter() - start) / 1e6
+class Arrivals:
+    """What a task received, compared with 0, 1, 2 and so on when the clock has stopped.
+
+    Args:
+        n: Messages to receive.
+        capacity: Messages that the channel or queue shall hold.
+    """
+
+    def __init__(self, n: int, capacity: int) -> None:
+        self._n = n
+        self.capacity = capacity
+        self._items: list[int] = []
+
+    async def each(self, get: Callable[[], Awaitable[int]]) -> None:
+        """Receive one a call."""
+        append = self._items.append
+        for _ in range(self._n):
+            append(await get())
+
+    async def batches(self, get: Callable[[], Awaitable[list[int]]]) -> None:
+        """Receive many a call."""
+        items = self._items
+        while len(items) < self._n:
+            items += await get()
+
+    def check(self) -> None:
+        """Refuse anything but all messages, once and in order."""
+        if self._items != list(range(self._n)):
+            raise WrongError(f"{len(self._items):,} messages arrived, not those sent")
 
 
-async def _each(get: Callable[[], Awaitable[int]]) -> AsyncIterator[int]:
-    while True:
-        yield await get()
+async def _from_thread(put: Callable[[int], object], receiving: Awaitable[None]) -> float:
+    """Seconds until all is received that a thread sends."""
 
-
-async def _each_of(get: Callable[[], Awaitable[Iterable[int]]]) -> AsyncIterator[int]:
-    while True:
-        for item in await get():
-            yield item
-
-
-async def _from_thread(n: int, put: Callable[[int], object], received: AsyncIterator[int]) -> float:
     def send() -> None:
-        for item in range(n):
+        for item in range(MESSAGES):
             put(item)
 
     thread = threading.Thread(target=send)
+    start = time.perf_counter()
     thread.start()
-    rate = await _timed(n, received)
+    await receiving
+    seconds = time.perf_counter() - start
     await asyncio.to_thread(thread.join)
-    return rate
+    return seconds
 
 
-async def _from_task(
-    n: int, put: Callable[[int], Awaitable[None]], received: AsyncIterator[int]
-) -> float:
-    async def send() -> None:
-        for item in range(n):
-            await put(item)
-
-    task = asyncio.create_task(send())
-    rate = await _timed(n, received)
+async def _from_task(sending: Coroutine[Any, Any, None], receiving: Awaitable[None]) -> float:
+    """Seconds until all is received that another task sends."""
+    start = time.perf_counter()
+    task = asyncio.create_task(sending)
+    await receiving
+    seconds = time.perf_counter() - start
     await task
-    return rate
+    return seconds
 
 
-async def thread_to_channel(n: int) -> float:
+async def _send_each(put: Callable[[int], Awaitable[None]]) -> None:
+    for item in range(MESSAGES):
+        await put(item)
+
+
+async def _send_batches(
+    put: Callable[[list[int]], Awaitable[None]], batches: list[list[int]]
+) -> None:
+    for batch in batches:
+        await put(batch)
+
+
+async def thread_to_channel(arrivals: Arrivals) -> float:
     """One a call."""
-    ch = bchan.Channel(capacity=CAPACITY)
-    return await _from_thread(n, ch.send, _each(ch.areceive))
+    ch = bchan.Channel(capacity=arrivals.capacity)
+    return await _from_thread(ch.send, arrivals.each(ch.areceive))
 
 
-async def thread_to_channel_in_batches(n: int) -> float:
+async def thread_to_channel_in_batches(arrivals: Arrivals) -> float:
     """Sent one a call, received as many as are there."""
-    ch = bchan.Channel(capacity=CAPACITY)
-    return await _from_thread(n, ch.send, _each_of(lambda: ch.areceive_batch(BATCH)))
+    ch = bchan.Channel(capacity=arrivals.capacity)
+    return await _from_thread(ch.send, arrivals.batches(lambda: ch.areceive_batch(BATCH)))
 
 
-async def thread_to_janus(n: int) -> float:
+async def thread_to_janus(arrivals: Arrivals) -> float:
     """One a call."""
-    queue = import_module("janus").Queue(maxsize=CAPACITY)
-    rate = await _from_thread(n, queue.sync_q.put, _each(queue.async_q.get))
+    queue = import_module("janus").Queue(maxsize=arrivals.capacity)
+    seconds = await _from_thread(queue.sync_q.put, arrivals.each(queue.async_q.get))
     queue.close()
     await queue.wait_closed()
-    return rate
+    return seconds
 
 
-async def thread_to_culsans(n: int) -> float:
+async def thread_to_culsans(arrivals: Arrivals) -> float:
     """One a call."""
-    queue = import_module("culsans").Queue(maxsize=CAPACITY)
-    return await _from_thread(n, queue.sync_q.put, _each(queue.async_q.get))
+    queue = import_module("culsans").Queue(maxsize=arrivals.capacity)
+    return await _from_thread(queue.sync_q.put, arrivals.each(queue.async_q.get))
 
 
-async def task_to_channel(n: int) -> float:
+async def task_to_channel(arrivals: Arrivals) -> float:
     """One a call."""
-    ch = bchan.Channel(capacity=CAPACITY)
-    return await _from_task(n, ch.asend, _each(ch.areceive))
+    ch = bchan.Channel(capacity=arrivals.capacity)
+    return await _from_task(_send_each(ch.asend), arrivals.each(ch.areceive))
 
 
-async def task_to_channel_in_batches(n: int) -> float:
+async def task_to_channel_in_batches(arrivals: Arrivals) -> float:
     """Batches both ways."""
-    ch = bchan.Channel(capacity=CAPACITY)
-
-    async def send() -> None:
-        for first in range(0, n, BATCH):
-            await ch.asend_batch(list(range(first, min(first + BATCH, n))))
-
-    async def receive() -> float:
-        start, due = time.perf_counter(), 0
-        while due < n:
-            items = await ch.areceive_batch(BATCH)
-            if items != list(range(due, due + len(items))):
-                raise WrongError(f"{items} arrived, {due} was due")
-            due += len(items)
-        return n / (time.perf_counter() - start) / 1e6
-
-    task = asyncio.create_task(send())
-    rate = await receive()
-    await task
-    return rate
+    ch = bchan.Channel(capacity=arrivals.capacity)
+    starts = range(0, MESSAGES, BATCH)
+    batches = [list(range(first, min(first + BATCH, MESSAGES))) for first in starts]
+    receiving = arrivals.batches(lambda: ch.areceive_batch(BATCH))
+    return await _from_task(_send_batches(ch.asend_batch, batches), receiving)
 
 
-async def task_to_queue(n: int) -> float:
+async def task_to_queue(arrivals: Arrivals) -> float:
     """Through our drop-in."""
-    queue: Queue[int] = Queue(CAPACITY)
-    return await _from_task(n, queue.put, _each(queue.get))
+    queue: Queue[int] = Queue(arrivals.capacity)
+    return await _from_task(_send_each(queue.put), arrivals.each(queue.get))
 
 
-async def task_to_asyncio(n: int) -> float:
+async def task_to_asyncio(arrivals: Arrivals) -> float:
     """Through the standard library's."""
-    queue: asyncio.Queue[int] = asyncio.Queue(CAPACITY)
-    return await _from_task(n, queue.put, _each(queue.get))
+    queue: asyncio.Queue[int] = asyncio.Queue(arrivals.capacity)
+    return await _from_task(_send_each(queue.put), arrivals.each(queue.get))
 
 
-def table(title: str, contenders: dict[str, Run], reference: str) -> None:
+def table(title: str, capacity: int, contenders: dict[str, Run], reference: str) -> None:
     """Measure all in turn, and print medians beside that of the reference."""
     figures: dict[str, list[float]] = {}
     absent: dict[str, str] = {}
     for _ in range(RUNS):
         for name, run in contenders.items():
             try:
-                figures.setdefault(name, []).append(asyncio.run(_started(run)))
+                figures.setdefault(name, []).append(asyncio.run(_rate(run, capacity)))
             except ImportError as error:
                 absent[name] = str(error)
     medians = {name: median(values) for name, values in figures.items() if values}
@@ -168,14 +176,20 @@ def table(title: str, contenders: dict[str, Run], reference: str) -> None:
         print(f"{name:46}{reason}")
 
 
-async def _started(run: Run) -> float:
-    return await run(MESSAGES)
+async def _rate(run: Run, capacity: int) -> float:
+    """Millions of messages received a second, of one run whose arrivals were right."""
+    arrivals = Arrivals(MESSAGES, capacity)
+    seconds = await run(arrivals)
+    arrivals.check()
+    return MESSAGES / seconds / 1e6
 
 
 def main() -> None:
     """Measure and print."""
     print(*this_machine().lines, sep="\n")
-    print(f"M messages a second, capacity {CAPACITY:,}, medians of {RUNS}, contenders in turn")
+    print(
+        f"M messages a second, medians of {RUNS}, contenders in turn; ratio: to the one named last"
+    )
     with_janus: dict[str, Run] = {
         "bchan: ch.send, ch.areceive": thread_to_channel,
         f"bchan: ch.send, ch.areceive_batch({BATCH})": thread_to_channel_in_batches,
@@ -189,8 +203,10 @@ def main() -> None:
         "asyncio.Queue": task_to_asyncio,
     }
     try:
-        table("thread to event loop (ratio: to janus)", with_janus, "janus")
-        table("inside one loop (ratio: to asyncio.Queue)", with_asyncio, "asyncio.Queue")
+        for capacity in CAPACITIES:
+            table(f"thread to event loop, capacity {capacity:,}", capacity, with_janus, "janus")
+        title = f"inside one loop, capacity {CAPACITIES[0]:,}"
+        table(title, CAPACITIES[0], with_asyncio, "asyncio.Queue")
     except WrongError as error:
         sys.exit(str(error))
     print("\nall that was sent arrived, once and in order")

@@ -5,24 +5,23 @@ it. So a task that is cancelled, at whatever point, has not touched the channel,
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from bchan._alarms import LentAlarm, checkpoint
-from bchan._core import EndOfChannel
+from bchan._core import NOTHING, EndOfChannel, may_go_on
 from bchan._types import Array
 
-READY_IN_A_ROW: Final = 64
-"""Calls in a row that need not wait, before the other tasks of the loop get their turn."""
-
-_nothing: Final = object()
+# A tuple, because a union takes three times as long to look through.
+_ROWS = (list, tuple, np.ndarray)
 
 
 class _Sends(Protocol):
     """What sending in a task is made of."""
 
     def try_send(self, item: object, /) -> bool: ...
+    def _send_ready(self, item: object, /) -> bool: ...
     def try_send_batch(self, batch: Any, /) -> int: ...
     def _arm_send(self, alarm: int) -> bool: ...
     def _disarm_send(self, alarm: int) -> None: ...
@@ -32,23 +31,10 @@ class _Receives(Protocol):
     """What receiving in a task is made of."""
 
     def try_receive(self, /, default: Any = None) -> Any: ...
+    def _receive_ready(self, /) -> Any: ...
     def try_receive_batch(self, n: int, /) -> Any: ...
     def _arm_receive(self, alarm: int) -> bool: ...
     def _disarm_receive(self, alarm: int) -> None: ...
-
-
-class _Turn:
-    """Counts calls that did not wait, over all channels: the loop does not care which it was."""
-
-    left = READY_IN_A_ROW
-
-
-async def _fairly() -> None:
-    """Let other tasks run now and then."""
-    _Turn.left -= 1
-    if _Turn.left <= 0:
-        _Turn.left = READY_IN_A_ROW
-        await checkpoint()
 
 
 async def wait_for_space(tx: _Sends) -> None:
@@ -56,7 +42,6 @@ async def wait_for_space(tx: _Sends) -> None:
     with LentAlarm() as bell:
         try:
             if not tx._arm_send(bell.fd):
-                _Turn.left = READY_IN_A_ROW
                 await bell.wait()
         finally:
             tx._disarm_send(bell.fd)
@@ -67,7 +52,6 @@ async def wait_for_message(rx: _Receives) -> None:
     with LentAlarm() as bell:
         try:
             if not rx._arm_receive(bell.fd):
-                _Turn.left = READY_IN_A_ROW
                 await bell.wait()
         finally:
             rx._disarm_receive(bell.fd)
@@ -98,12 +82,10 @@ class AwaitingSender:
             >>> asyncio.run(main())
             'hello'
         """
-        _Turn.left -= 1
-        if _Turn.left <= 0:
-            _Turn.left = READY_IN_A_ROW
+        if not self._send_ready(item):
             await checkpoint()
-        while not self.try_send(item):
-            await wait_for_space(self)
+            while not self.try_send(item):
+                await wait_for_space(self)
 
     async def asend_batch(self: _Sends, batch: Iterable[object] | Array[Any]) -> None:
         """Send all items of a batch in order, waiting in the event loop.
@@ -129,10 +111,11 @@ class AwaitingSender:
             >>> asyncio.run(main())
             array([0, 1, 2], dtype=uint64)
         """
-        items: Any = batch if isinstance(batch, np.ndarray | list | tuple) else list(batch)
+        items: Any = batch if isinstance(batch, _ROWS) else list(batch)
         sent = 0
         try:
-            await _fairly()
+            if not may_go_on():
+                await checkpoint()
             while True:
                 sent += self.try_send_batch(items[sent:] if sent else items)
                 if sent == len(items):
@@ -166,12 +149,11 @@ class AwaitingReceiver:
             >>> asyncio.run(main())
             'from a thread'
         """
-        _Turn.left -= 1
-        if _Turn.left <= 0:
-            _Turn.left = READY_IN_A_ROW
+        item = self._receive_ready()
+        if item is NOTHING:
             await checkpoint()
-        while (item := self.try_receive(_nothing)) is _nothing:
-            await wait_for_message(self)
+            while (item := self.try_receive(NOTHING)) is NOTHING:
+                await wait_for_message(self)
         return item
 
     async def areceive_batch(self: _Receives, n: int) -> Any:
@@ -194,7 +176,8 @@ class AwaitingReceiver:
             >>> asyncio.run(ch.areceive_batch(2))
             ['a', 'b']
         """
-        await _fairly()
+        if not may_go_on():
+            await checkpoint()
         while len(batch := self.try_receive_batch(n)) == 0:
             await wait_for_message(self)
         return batch

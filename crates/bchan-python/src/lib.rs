@@ -17,6 +17,7 @@ mod producer;
 mod queue;
 mod receiving;
 mod sending;
+mod turns;
 
 /// The native part of bchan.
 #[pyo3::pymodule(gil_used = false)]
@@ -40,6 +41,10 @@ mod _core {
     #[pymodule_export]
     const MAX_PRODUCERS: usize = bchan::MAX_PRODUCERS;
     #[pymodule_export]
+    use crate::turns::may_go_on;
+    #[pymodule_export]
+    const READY_IN_A_ROW: u32 = crate::turns::IN_A_ROW;
+    #[pymodule_export]
     const MAX_CAPACITY: usize = bchan::MAX_CAPACITY;
 
     /// `(version, profile, target, target_cpu, free_threaded)` of this build.
@@ -61,6 +66,7 @@ mod _core {
         ] {
             hot_methods(class)?;
         }
+        module.add("NOTHING", crate::turns::make_nothing(py)?)?;
         crate::gate::watch_forks();
         Ok(())
     }

@@ -23,6 +23,7 @@ use crate::producer::Producer;
 use crate::queue::Queue;
 use crate::receiving::Inlet;
 use crate::sending::Outlet;
+use crate::turns::{may_go_on, nothing};
 
 /// Calls `body` with the Rust value of `slf`, and turns what comes of it into CPython's terms.
 ///
@@ -209,12 +210,17 @@ macro_rules! sending {
           Example:\n    >>> import bchan\n    >>> tx = bchan.Channel('u1', capacity=2, mode='spsc').producer()\n    \
           >>> tx.try_send_batch([7, 8, 9])\n    2\n",
     ),
+            definition(
+                c"_send_ready",
+                method_o!($class, |_py, this, item| Ok(boolean(may_go_on() && this.send_quickly(item)))),
+                c"_send_ready($self, item, /)\n--\n\nSends an item if that needs no closer look, and no pause.",
+            ),
         ])
     };
 }
 
-static PRODUCER_SENDING: Methods<4> = sending!(Producer);
-static CHANNEL_SENDING: Methods<4> = sending!(Channel);
+static PRODUCER_SENDING: Methods<5> = sending!(Producer);
+static CHANNEL_SENDING: Methods<5> = sending!(Channel);
 
 static PRODUCER_CLAIMS: Methods<4> = Methods([
     definition(
@@ -361,12 +367,20 @@ macro_rules! receiving {
           >>> rx = bchan.Channel(np.int32, capacity=4, mode='spsc').consumer()\n    \
           >>> rx.try_receive_into(np.zeros(4, dtype=np.int32))\n    0\n",
     ),
+            definition(
+                c"_receive_ready",
+                method_noargs!($class, |py, this| {
+                    let object = if may_go_on() { this.receive_quickly(py) } else { ptr::null_mut() };
+                    Ok(if object.is_null() { nothing() } else { object })
+                }),
+                c"_receive_ready($self, /)\n--\n\nReceives a message if that needs no closer look, and no pause.",
+            ),
         ])
     };
 }
 
-static CONSUMER_RECEIVING: Methods<6> = receiving!(Consumer);
-static CHANNEL_RECEIVING: Methods<6> = receiving!(Channel);
+static CONSUMER_RECEIVING: Methods<7> = receiving!(Consumer);
+static CHANNEL_RECEIVING: Methods<7> = receiving!(Channel);
 
 static CONSUMER_VIEWS: Methods<3> = Methods([
     definition(

@@ -127,7 +127,7 @@ fn send_drawn(
 
 /// Up to `wanted` objects.
 pub(crate) fn take<'py>(py: Python<'py>, rx: &mut impl Receiving, wanted: usize) -> Vec<Bound<'py, PyAny>> {
-    let mut objects = Vec::new();
+    let mut objects = Vec::with_capacity(rx.available(wanted));
     while objects.len() < wanted {
         let n = rx.claim(wanted - objects.len());
         if n == 0 {
