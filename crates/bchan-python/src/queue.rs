@@ -147,7 +147,7 @@ impl Queue {
         self.count_unfinished(1);
         let mut overflow = self.overflow();
         overflow.push_back(item.to_owned().unbind());
-        self.overflowing.store(overflow.len(), Ordering::SeqCst);
+        self.overflowing.store(overflow.len(), Ordering::Release);
         drop(overflow);
         self.port.notify_receiver();
         true
@@ -177,7 +177,7 @@ impl Queue {
     #[inline(always)]
     fn get_any(&self) -> *mut ffi::PyObject {
         let object = self.get_quickly();
-        if object.is_null() && self.overflowing.load(Ordering::SeqCst) != 0 {
+        if object.is_null() && self.overflowing.load(Ordering::Acquire) != 0 {
             return self.get_over();
         }
         object
@@ -192,7 +192,7 @@ impl Queue {
             return older;
         }
         let object = overflow.pop_front();
-        self.overflowing.store(overflow.len(), Ordering::SeqCst);
+        self.overflowing.store(overflow.len(), Ordering::Release);
         object.map_or(std::ptr::null_mut(), Py::into_ptr)
     }
 
@@ -205,7 +205,7 @@ impl Queue {
         timeout: Option<Borrowed<'_, '_, PyAny>>,
     ) -> PyResult<*mut ffi::PyObject> {
         let (visit, mut patience) = (Visit::new(self.made_in)?, patience(is_blocking, timeout)?);
-        let is_overflowing = || self.overflowing.load(Ordering::SeqCst) != 0;
+        let is_overflowing = || self.overflowing.load(Ordering::Acquire) != 0;
         loop {
             let object = self.get_any();
             if !object.is_null() {
@@ -299,7 +299,7 @@ impl Queue {
 
     fn __clear__(&self) {
         let items = std::mem::take(&mut *self.overflow());
-        self.overflowing.store(0, Ordering::SeqCst);
+        self.overflowing.store(0, Ordering::Release);
         items.into_iter().for_each(|item| drop(Attached::new(item)));
     }
 

@@ -347,8 +347,10 @@ impl Port {
     /// Wakes one who waits for a message, as a message would.
     pub fn notify_receiver(&self) {
         // Forbids: a receiver misses what is there, and we miss that it waits.
-        fence(Ordering::SeqCst);
-        self.shared.arrivals().notify();
+        self.shared.barrier.light();
+        if self.shared.memory.header().arrivals.has_waiters() {
+            self.shared.arrivals().notify();
+        }
     }
 
     /// Waits until a slot is free, or was a moment ago: another sender may have taken it.
