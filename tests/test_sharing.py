@@ -142,15 +142,30 @@ def test_a_reservation_that_fails_is_passed_and_counted() -> None:
 def test_a_thread_that_ends_between_reserve_and_commit_holds_nobody_up() -> None:
     ch = Channel("u4", capacity=8)
 
+    stalled, tx = ch.producer(), ch.producer()
+
     def stall() -> None:
-        ch.producer().reserve(1)
+        stalled.reserve(1)
+        tx.send(5)
 
     receiving = Task(partial(ch.receive, timeout=DEADLINE))
     until_parked(ch)
-    tx = ch.producer()
     Task(stall).result()
-    tx.send(5)
     assert receiving.result() == 5
+    assert ch.stats().abandoned == 1
+    with pytest.raises(RuntimeError, match="open reservation"):
+        stalled.commit(1)
+    stalled.send(6)
+    assert ch.receive() == 6
+
+
+def test_a_reservation_may_go_on_to_another_thread_while_its_own_lives() -> None:
+    ch = Channel("u4", capacity=8)
+    tx = ch.producer()
+    for n in range(20):
+        tx.reserve(1)[0] = n
+        Task(partial(tx.commit, 1)).result()
+        assert ch.receive() == n
 
 
 @pytest.mark.parametrize("way", ["release", "exception", "close"])

@@ -50,6 +50,10 @@ impl Channel {
         &self.contents
     }
 
+    pub(crate) fn is_mpmc(&self) -> bool {
+        self.port.is_some()
+    }
+
     #[inline(always)]
     fn port(&self) -> PyResult<&Port> {
         self.port.as_ref().ok_or_else(needs_mpmc)

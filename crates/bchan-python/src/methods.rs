@@ -19,7 +19,7 @@ use crate::arguments::Arguments;
 use crate::channel::Channel;
 use crate::consumer::Consumer;
 use crate::detached::HangUnlessPanicking;
-use crate::producer::Producer;
+use crate::producer::{Producer, remember};
 use crate::queue::Queue;
 use crate::receiving::Inlet;
 use crate::sending::Outlet;
@@ -32,7 +32,7 @@ use crate::turns::{may_go_on, nothing};
 #[inline(always)]
 unsafe fn call<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync>(
     slf: *mut PyObject,
-    body: impl FnOnce(Python<'_>, &T) -> PyResult<*mut PyObject>,
+    body: impl FnOnce(Python<'_>, Borrowed<'_, '_, T>) -> PyResult<*mut PyObject>,
 ) -> *mut PyObject {
     // SAFETY: CPython calls methods in attached threads.
     let py = unsafe { Python::assume_attached() };
@@ -40,7 +40,7 @@ unsafe fn call<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync>(
     let slf = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<T>() };
     let guarded = || {
         let guard = HangUnlessPanicking;
-        let outcome = body(py, slf.get());
+        let outcome = body(py, slf);
         std::mem::forget(guard);
         outcome
     };
@@ -155,7 +155,7 @@ macro_rules! sending {
         c"send",
         method_kw!($class, |py, this, arguments| {
             let (item, timeout) = arguments.item_and_timeout("send", "item")?;
-            this.send(item, timeout).map(|()| none())
+            this.get().send(item, timeout).map(|()| none())
         }),
         c"send($self, item, /, timeout=None)\n--\n\n\
           Sends one item, waiting while the ring is full.\n\n\
@@ -168,7 +168,7 @@ macro_rules! sending {
     ),
     definition(
         c"try_send",
-        method_o!($class, |_py, this, item| this.try_send(item).map(boolean)),
+        method_o!($class, |_py, this, item| this.get().try_send(item).map(boolean)),
         c"try_send($self, item, /)\n--\n\n\
           Sends one item if there is space, and tells whether; never waits.\n\n\
           Args:\n    item: What the channel's dtype can hold.\n\n\
@@ -182,7 +182,7 @@ macro_rules! sending {
         c"send_batch",
         method_kw!($class, |py, this, arguments| {
             let (batch, timeout) = arguments.item_and_timeout("send_batch", "batch")?;
-            this.send_batch(batch, timeout).map(|()| none())
+            this.get().send_batch(batch, timeout).map(|()| none())
         }),
         c"send_batch($self, batch, /, timeout=None)\n--\n\n\
           Sends all items of a batch in order, waiting while the ring is full.\n\n\
@@ -200,7 +200,7 @@ macro_rules! sending {
     ),
     definition(
         c"try_send_batch",
-        method_o!($class, |_py, this, batch| this.try_send_batch(batch).map(number)),
+        method_o!($class, |_py, this, batch| this.get().try_send_batch(batch).map(number)),
         c"try_send_batch($self, batch, /)\n--\n\n\
           Sends the first items of a batch, as many as there is space for; never waits.\n\n\
           Args:\n    batch: As for `send_batch`.\n\n\
@@ -212,7 +212,7 @@ macro_rules! sending {
     ),
             definition(
                 c"_send_ready",
-                method_o!($class, |_py, this, item| Ok(boolean(may_go_on() && this.send_quickly(item)))),
+                method_o!($class, |_py, this, item| Ok(boolean(may_go_on() && this.get().send_quickly(item)))),
                 c"_send_ready($self, item, /)\n--\n\nSends an item if that needs no closer look, and no pause.",
             ),
         ])
@@ -227,7 +227,7 @@ static PRODUCER_CLAIMS: Methods<4> = Methods([
         c"reserve",
         method_kw!(Producer, |py, this, arguments| {
             let (n, timeout) = arguments.item_and_timeout("reserve", "n")?;
-            this.reserve(n, timeout).map(Bound::into_ptr)
+            this.get().reserve(n, timeout).and_then(|slots| remember(this, slots)).map(Bound::into_ptr)
         }),
         c"reserve($self, n, /, timeout=None)\n--\n\n\
           Claims free slots to write in place, waiting for the first.\n\n\
@@ -242,7 +242,10 @@ static PRODUCER_CLAIMS: Methods<4> = Methods([
     ),
     definition(
         c"try_reserve",
-        method_o!(Producer, |_py, this, n| this.try_reserve(n).map(or_none)),
+        method_o!(Producer, |_py, this, n| {
+            let slots = this.get().try_reserve(n)?;
+            slots.map(|slots| remember(this, slots)).transpose().map(or_none)
+        }),
         c"try_reserve($self, n, /)\n--\n\n\
           Claims free slots to write in place; never waits.\n\n\
           Args:\n    n: Slots wanted, at least 1.\n\n\
@@ -253,7 +256,7 @@ static PRODUCER_CLAIMS: Methods<4> = Methods([
     ),
     definition(
         c"commit",
-        method_o!(Producer, |_py, this, n| this.commit(n).map(|()| none())),
+        method_o!(Producer, |_py, this, n| this.get().commit(n).map(|()| none())),
         c"commit($self, n, /)\n--\n\n\
           Sends the first n slots of the reservation, and ends it.\n\n\
           Args:\n    n: Slots to send, 0 to the reservation's length.\n\n\
@@ -264,7 +267,7 @@ static PRODUCER_CLAIMS: Methods<4> = Methods([
     ),
     definition(
         c"abort",
-        method_noargs!(Producer, |_py, this| this.abort().map(|()| none())),
+        method_noargs!(Producer, |_py, this| this.get().abort().map(|()| none())),
         c"abort($self, /)\n--\n\n\
           Ends the reservation and sends nothing.\n\n\
           Raises:\n    RuntimeError: No reservation is open.\n\n\
@@ -279,7 +282,7 @@ macro_rules! receiving {
         Methods([
     definition(
         c"receive",
-        method_kw!($class, |py, this, arguments| this.receive(py, arguments.timeout("receive")?)),
+        method_kw!($class, |py, this, arguments| this.get().receive(py, arguments.timeout("receive")?)),
         c"receive($self, /, timeout=None)\n--\n\n\
           Receives one message, waiting for it.\n\n\
           Args:\n    timeout: Seconds to wait at most; None for ever.\n\n\
@@ -295,7 +298,7 @@ macro_rules! receiving {
         c"try_receive",
         method_kw!($class, |py, this, arguments| {
             let default = arguments.optional("try_receive", 0, "default")?;
-            let object = this.try_receive(py)?;
+            let object = this.get().try_receive(py)?;
             match object.is_null() {
                 false => Ok(object),
                 true => Ok(default.map_or_else(none, |default| default.to_owned().into_ptr())),
@@ -313,7 +316,7 @@ macro_rules! receiving {
         c"receive_batch",
         method_kw!($class, |py, this, arguments| {
             let (n, timeout) = arguments.item_and_timeout("receive_batch", "n")?;
-            this.receive_batch(n, timeout).map(Bound::into_ptr)
+            this.get().receive_batch(n, timeout).map(Bound::into_ptr)
         }),
         c"receive_batch($self, n, /, timeout=None)\n--\n\n\
           Receives what is there, waiting for the first message.\n\n\
@@ -327,7 +330,7 @@ macro_rules! receiving {
     ),
     definition(
         c"try_receive_batch",
-        method_o!($class, |_py, this, n| this.try_receive_batch(n).map(Bound::into_ptr)),
+        method_o!($class, |_py, this, n| this.get().try_receive_batch(n).map(Bound::into_ptr)),
         c"try_receive_batch($self, n, /)\n--\n\n\
           Receives what is there; never waits.\n\n\
           Args:\n    n: Messages wanted at most, at least 1.\n\n\
@@ -340,7 +343,7 @@ macro_rules! receiving {
         c"receive_into",
         method_kw!($class, |py, this, arguments| {
             let (buffer, timeout) = arguments.item_and_timeout("receive_into", "buffer")?;
-            this.receive_into(buffer, timeout).map(number)
+            this.get().receive_into(buffer, timeout).map(number)
         }),
         c"receive_into($self, buffer, /, timeout=None)\n--\n\n\
           Receives into an array what is there, waiting for the first message. Allocates nothing.\n\n\
@@ -357,7 +360,7 @@ macro_rules! receiving {
     ),
     definition(
         c"try_receive_into",
-        method_o!($class, |_py, this, buffer| this.try_receive_into(buffer).map(number)),
+        method_o!($class, |_py, this, buffer| this.get().try_receive_into(buffer).map(number)),
         c"try_receive_into($self, buffer, /)\n--\n\n\
           Receives into an array what is there; never waits, and allocates nothing.\n\n\
           Args:\n    buffer: As for `receive_into`.\n\n\
@@ -370,7 +373,7 @@ macro_rules! receiving {
             definition(
                 c"_receive_ready",
                 method_noargs!($class, |py, this| {
-                    let object = if may_go_on() { this.receive_quickly(py) } else { ptr::null_mut() };
+                    let object = if may_go_on() { this.get().receive_quickly(py) } else { ptr::null_mut() };
                     Ok(if object.is_null() { nothing() } else { object })
                 }),
                 c"_receive_ready($self, /)\n--\n\nReceives a message if that needs no closer look, and no pause.",
@@ -387,7 +390,7 @@ static CONSUMER_VIEWS: Methods<3> = Methods([
         c"peek",
         method_kw!(Consumer, |py, this, arguments| {
             let (n, timeout) = arguments.item_and_timeout("peek", "n")?;
-            this.peek(n, timeout).map(Bound::into_ptr)
+            this.get().peek(n, timeout).map(Bound::into_ptr)
         }),
         c"peek($self, n, /, timeout=None)\n--\n\n\
           Shows messages where they are, waiting for the first. They stay until released.\n\n\
@@ -403,7 +406,7 @@ static CONSUMER_VIEWS: Methods<3> = Methods([
     ),
     definition(
         c"try_peek",
-        method_o!(Consumer, |_py, this, n| this.try_peek(n).map(or_none)),
+        method_o!(Consumer, |_py, this, n| this.get().try_peek(n).map(or_none)),
         c"try_peek($self, n, /)\n--\n\n\
           Shows messages where they are; never waits.\n\n\
           Args:\n    n: Messages wanted at most, at least 1.\n\n\
@@ -415,7 +418,7 @@ static CONSUMER_VIEWS: Methods<3> = Methods([
     ),
     definition(
         c"release",
-        method_o!(Consumer, |_py, this, n| this.release(n).map(|()| none())),
+        method_o!(Consumer, |_py, this, n| this.get().release(n).map(|()| none())),
         c"release($self, n, /)\n--\n\n\
           Ends the view of `peek` and gives the slots of its first n messages back.\n\n\
           The others stay in the channel and come again.\n\n\
@@ -432,14 +435,14 @@ static QUEUE: Methods<4> = Methods([
         c"put",
         method_kw!(Queue, |_py, this, arguments| {
             if let Some(item) = arguments.alone()
-                && this.put_quickly(item)
+                && this.get().put_quickly(item)
             {
                 return Ok(none());
             }
             let [item, block, timeout] = arguments.named("put", ["item", "block", "timeout"])?;
             let item = item.ok_or_else(|| PyTypeError::new_err("put() needs an item"))?;
             let block = block.map_or(Ok(true), |block| block.is_truthy())?;
-            this.put(item, block, timeout.filter(|timeout| !timeout.is_none())).map(|()| none())
+            this.get().put(item, block, timeout.filter(|timeout| !timeout.is_none())).map(|()| none())
         }),
         c"put($self, item, block=True, timeout=None)\n--\n\n\
           Puts an item into the queue, waiting while it is full.\n\n\
@@ -451,10 +454,10 @@ static QUEUE: Methods<4> = Methods([
     definition(
         c"put_nowait",
         method_o!(Queue, |_py, this, item| {
-            if this.put_quickly(item) {
+            if this.get().put_quickly(item) {
                 return Ok(none());
             }
-            this.put(item, false, None).map(|()| none())
+            this.get().put(item, false, None).map(|()| none())
         }),
         c"put_nowait($self, item, /)\n--\n\n\
           Puts an item into the queue; never waits.\n\n\
@@ -465,14 +468,14 @@ static QUEUE: Methods<4> = Methods([
         c"get",
         method_kw!(Queue, |py, this, arguments| {
             if arguments.is_empty() {
-                let object = this.get_quickly();
+                let object = this.get().get_quickly();
                 if !object.is_null() {
                     return Ok(object);
                 }
             }
             let [block, timeout] = arguments.named("get", ["block", "timeout"])?;
             let block = block.map_or(Ok(true), |block| block.is_truthy())?;
-            this.get(py, block, timeout.filter(|timeout| !timeout.is_none()))
+            this.get().get(py, block, timeout.filter(|timeout| !timeout.is_none()))
         }),
         c"get($self, block=True, timeout=None)\n--\n\n\
           Gets the next item, waiting for it.\n\n\
@@ -484,8 +487,8 @@ static QUEUE: Methods<4> = Methods([
     definition(
         c"get_nowait",
         method_noargs!(Queue, |py, this| {
-            let object = this.get_quickly();
-            if object.is_null() { this.get(py, false, None) } else { Ok(object) }
+            let object = this.get().get_quickly();
+            if object.is_null() { this.get().get(py, false, None) } else { Ok(object) }
         }),
         c"get_nowait($self, /)\n--\n\n\
           Gets the next item; never waits.\n\n\

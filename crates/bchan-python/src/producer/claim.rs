@@ -5,6 +5,7 @@ use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::threads::this_thread;
 use super::{Inner, Producer, refusal};
 use crate::arguments::{Timeout, count, count_from};
 use crate::array;
@@ -67,6 +68,7 @@ impl Producer {
             array::view(owner, &self.item, data, n, true).inspect_err(|_| give_back(tx))?
         };
         inner.reserved = Some((slots.clone().unbind(), n));
+        inner.reserved_by = this_thread();
         Ok(Some(slots))
     }
 
@@ -93,6 +95,19 @@ impl Producer {
         drop(pass);
         drop(slots);
         sent
+    }
+
+    /// Gives the reservation back if this thread made it, which ends.
+    pub(super) fn abandon(&self, thread: u64) {
+        let Some((pass, inner)) = self.enter_quickly() else { return };
+        if inner.reserved.is_some() && inner.reserved_by == thread {
+            let slots = end_reservation(inner);
+            if let Some(tx) = &mut inner.tx {
+                give_back(tx);
+            }
+            drop(pass);
+            drop(slots);
+        }
     }
 
     /// Gives the reservation back.

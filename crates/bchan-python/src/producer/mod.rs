@@ -1,6 +1,7 @@
 //! The producer's handle.
 
 mod claim;
+mod threads;
 
 use std::cell::UnsafeCell;
 
@@ -11,6 +12,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use self::claim::end_reservation;
+pub(crate) use self::threads::remember;
 use crate::array;
 use crate::call::Call;
 use crate::channel::Channel;
@@ -26,6 +28,8 @@ struct Inner {
     tx: Option<bchan::Producer>,
     /// The view of an open reservation, and its length.
     reserved: Option<(Py<PyAny>, usize)>,
+    /// The thread that made it.
+    reserved_by: u64,
 }
 
 /// A registered producer. Its hot methods are set by `methods`.
@@ -34,6 +38,8 @@ pub(crate) struct Producer {
     gate: Gate,
     inner: UnsafeCell<Inner>,
     item: ItemType,
+    /// Whether a reservation of this producer holds others up.
+    pub(crate) shares_its_ring: bool,
     /// Owner of the views, and of messages that are objects.
     contents: Py<Contents>,
 }
@@ -111,8 +117,9 @@ impl Producer {
         let tx = core.producer().map_err(from_handle)?;
         Ok(Self {
             gate: Gate::new("producer"),
-            inner: UnsafeCell::new(Inner { tx: Some(tx), reserved: None }),
+            inner: UnsafeCell::new(Inner { tx: Some(tx), reserved: None, reserved_by: 0 }),
             item,
+            shares_its_ring: channel.is_mpmc(),
             contents,
         })
     }

@@ -1,0 +1,86 @@
+//! Reservations whose thread has ended: nobody will commit them, and in a shared ring all that was sent
+//! after them waits. Each thread's dictionary holds the list of producers that reserved there; CPython
+//! drops it with the thread.
+
+use std::sync::Mutex;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::{Borrowed, ffi};
+
+use super::Producer;
+
+/// The producers that have reserved slots in one thread. Opaque to Python.
+#[pyclass(frozen, module = "bchan._core")]
+struct Reserving {
+    thread: u64,
+    producers: Mutex<Vec<Py<PyWeakrefReference>>>,
+}
+
+impl Drop for Reserving {
+    fn drop(&mut self) {
+        // SAFETY: objects are dropped by attached threads.
+        let py = unsafe { Python::assume_attached() };
+        let producers = self.producers.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for producer in producers.drain(..) {
+            let producer = producer.into_bound(py);
+            if let Some(Ok(producer)) = producer.upgrade().map(|object| object.cast_into::<Producer>()) {
+                producer.get().abandon(self.thread);
+            }
+        }
+    }
+}
+
+/// The thread that runs.
+pub(super) fn this_thread() -> u64 {
+    // SAFETY: it asks the system.
+    unsafe { libc::pthread_self() as u64 }
+}
+
+/// Has the reservation that a producer just made given up if this thread ends; gives its slots.
+pub(crate) fn remember<'py>(
+    producer: Borrowed<'_, 'py, Producer>,
+    slots: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !producer.get().shares_its_ring {
+        return Ok(slots);
+    }
+    match note(producer) {
+        Ok(()) => Ok(slots),
+        Err(error) => {
+            producer.get().abandon(this_thread());
+            Err(error)
+        }
+    }
+}
+
+fn note(producer: Borrowed<'_, '_, Producer>) -> PyResult<()> {
+    let py = producer.py();
+    let key = pyo3::intern!(py, "bchan._core.Reserving");
+    // SAFETY: the running thread's dictionary, or null when it has none to give.
+    let Some(dict) = (unsafe { Borrowed::from_ptr_or_opt(py, ffi::PyThreadState_GetDict()) }) else {
+        return Ok(());
+    };
+    let dict = dict.cast::<PyDict>()?;
+    let reserving = match dict.get_item(key)? {
+        Some(reserving) => reserving.cast_into::<Reserving>()?,
+        None => {
+            let new = Reserving { thread: this_thread(), producers: Mutex::default() };
+            let new = Bound::new(py, new)?;
+            dict.set_item(key, &new)?;
+            new
+        }
+    };
+    let mut producers = reserving.get().producers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let is_last = |known: &Py<PyWeakrefReference>| {
+        known.bind(py).upgrade().is_some_and(|object| object.as_ptr() == producer.as_ptr())
+    };
+    // Mostly it is the one that reserved last.
+    if !producers.iter().next_back().is_some_and(is_last) {
+        producers.retain(|known| {
+            known.bind(py).upgrade().is_some_and(|object| object.as_ptr() != producer.as_ptr())
+        });
+        producers.push(PyWeakrefReference::new(&producer)?.unbind());
+    }
+    Ok(())
+}
