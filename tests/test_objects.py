@@ -276,3 +276,25 @@ def test_an_object_refused_by_a_closed_channel_stays_with_its_sender(mode: Mode)
     while sys.getrefcount(thing) != before and time.monotonic() < deadline:
         time.sleep(0.01)  # the thread's frame goes a moment after its result
     assert sys.getrefcount(thing) == before
+
+
+def test_a_limit_is_refused_while_a_queue_overflows() -> None:
+    queue = Queue()
+    for n in range(65_537):
+        queue.put(n)
+    with pytest.raises(ValueError, match="can't be lowered"):
+        queue.maxsize = 100
+    assert [queue.get() for _ in range(65_537)] == list(range(65_537))
+    queue.maxsize = 100
+    queue.put(1, timeout=DEADLINE)
+
+
+def test_an_array_that_a_blocked_call_fills_is_not_resized() -> None:
+    ch = Channel("u8", mode="spsc")
+    rx, arrays = ch.consumer(), [np.zeros(60_000, dtype=np.uint64)]
+    receiving = Task(lambda: rx.receive_into(arrays[0], timeout=DEADLINE))
+    until_parked(ch)
+    with pytest.raises(ValueError, match="referenced"):
+        arrays.pop().resize(4)
+    ch.producer().send(1)
+    assert receiving.result() == 1

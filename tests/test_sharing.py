@@ -1,5 +1,6 @@
 """Channels that any number of threads share: one ring, with handles and without."""
 
+import gc
 import random
 import threading
 from collections import defaultdict
@@ -237,3 +238,28 @@ def test_threads_that_hammer_one_handle_get_errors_and_lose_nothing() -> None:
     stop.set()
     received = [item for task in receiving for item in task.result()]
     assert sorted(received) == sorted(sent)
+
+
+def test_a_finalizer_may_reserve_while_another_reservation_is_made() -> None:
+    ch, other = Channel("u4", capacity=8), Channel("u4", capacity=8)
+
+    class Reserves:
+        def __init__(self) -> None:
+            self.me = self
+            self.tx = other.producer()
+
+        def __del__(self) -> None:
+            if self.tx.try_reserve(1) is not None:
+                self.tx.abort()
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(200):
+            Reserves()
+            tx = ch.producer()
+            tx.reserve(1)
+            tx.abort()
+    finally:
+        gc.set_threshold(*before)
+    assert len(ch) == len(other) == 0

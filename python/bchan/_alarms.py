@@ -6,6 +6,7 @@ is left alone, and one wake-up stands for any number of messages. No thread help
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -14,9 +15,19 @@ class Alarm(Protocol):
     """An eventfd that wakes a task."""
 
     fd: int
+    disarm: Callable[[int], object] | None
+    """What takes it back while it is armed: it must not be closed before."""
 
     async def wait(self, timeout: float | None = None) -> None:
         """Wait until it is written, for so many seconds at most, or for no reason."""
+
+
+def _close(alarm: Alarm) -> None:
+    """Close an alarm that nobody will wait for: a loop may go before the tasks that it has."""
+    fd, alarm.fd = alarm.fd, -1
+    if alarm.disarm is not None:
+        alarm.disarm(fd)
+    os.close(fd)
 
 
 class _LoopAlarm:
@@ -24,6 +35,7 @@ class _LoopAlarm:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.disarm: Callable[[int], object] | None = None
         self._waiter: asyncio.Future[None] | None = None
         loop.add_reader(self.fd, self._rang)
 
@@ -50,7 +62,7 @@ class _LoopAlarm:
                 late.cancel()
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        _close(self)
 
 
 class _OtherAlarm:
@@ -58,6 +70,7 @@ class _OtherAlarm:
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.disarm: Callable[[int], object] | None = None
 
     async def wait(self, timeout: float | None = None) -> None:
         import anyio
@@ -66,7 +79,7 @@ class _OtherAlarm:
             await anyio.wait_readable(self.fd)
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        _close(self)
 
 
 _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_LoopAlarm]] = WeakKeyDictionary()

@@ -40,21 +40,25 @@ class _Receives(Protocol):
 async def wait_for_space(tx: _Sends) -> None:
     """Wait until there may be space."""
     with LentAlarm() as bell:
+        bell.disarm = tx._disarm_send
         try:
             if not tx._arm_send(bell.fd):
                 await bell.wait()
         finally:
             tx._disarm_send(bell.fd)
+            bell.disarm = None
 
 
 async def wait_for_message(rx: _Receives) -> None:
     """Wait until there may be a message, or the end."""
     with LentAlarm() as bell:
+        bell.disarm = rx._disarm_receive
         try:
             if not rx._arm_receive(bell.fd):
                 await bell.wait()
         finally:
             rx._disarm_receive(bell.fd)
+            bell.disarm = None
 
 
 class AwaitingSender:

@@ -17,7 +17,7 @@ from bchan._channel import Channel
 from bchan._consumer import Consumer
 from bchan._core import ChannelError
 from bchan._producer import Producer
-from bchan._timers import Timer
+from bchan._timers import LONGEST, Timer
 
 Source: TypeAlias = Consumer | Channel | Timer
 Target: TypeAlias = Producer | Channel
@@ -133,9 +133,12 @@ def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
             return done
         if time.monotonic() >= end:
             raise TimeoutError(f"select timed out after {timeout} s: no case is ready")
-        with _eventfd() as fd, _armed(operations, fd) as is_ready:
-            if not is_ready:
-                _sleep(fd, _earliest(operations, end) - time.monotonic())
+        with _eventfd() as fd:
+            try:
+                if not _arm(operations, fd):
+                    _sleep(fd, _earliest(operations, end) - time.monotonic())
+            finally:
+                _disarm(operations, fd)
 
 
 async def aselect(cases: Iterable[Case]) -> Selected:
@@ -165,10 +168,15 @@ async def aselect(cases: Iterable[Case]) -> Selected:
         done = _attempt(operations)
         if done is not None:
             return done
-        with LentAlarm() as bell, _armed(operations, bell.fd) as is_ready:
-            if not is_ready:
-                seconds = _earliest(operations, math.inf) - time.monotonic()
-                await bell.wait(None if seconds == math.inf else max(seconds, 0.0))
+        with LentAlarm() as bell:
+            bell.disarm = lambda fd: _disarm(operations, fd)
+            try:
+                if not _arm(operations, bell.fd):
+                    seconds = _earliest(operations, math.inf) - time.monotonic()
+                    await bell.wait(None if seconds == math.inf else max(seconds, 0.0))
+            finally:
+                _disarm(operations, bell.fd)
+                bell.disarm = None
 
 
 def _operations(cases: Iterable[Case]) -> list[_Operation]:
@@ -219,21 +227,14 @@ def _earliest(operations: Sequence[_Operation], end: float) -> float:
     return min(end, *(operation.due for operation in operations))
 
 
-@contextmanager
-def _armed(operations: Sequence[_Operation], fd: int) -> Iterator[bool]:
-    """Have all channels write the eventfd; gives whether an operation is ready now."""
-    armed = []
-    try:
-        is_ready = False
-        for operation in operations:
-            armed.append(operation)
-            is_ready = operation.arm(fd)
-            if is_ready:
-                break
-        yield is_ready
-    finally:
-        for operation in armed:
-            operation.disarm(fd)
+def _arm(operations: Sequence[_Operation], fd: int) -> bool:
+    """Have all channels write the eventfd, unless an operation is ready now: then true."""
+    return any(operation.arm(fd) for operation in operations)
+
+
+def _disarm(operations: Sequence[_Operation], fd: int) -> None:
+    for operation in operations:
+        operation.disarm(fd)
 
 
 @contextmanager
@@ -246,7 +247,7 @@ def _eventfd() -> Iterator[int]:
 
 
 def _sleep(fd: int, seconds: float) -> None:
-    """Sleep until the eventfd is written; rounds up, so as not to come too early."""
+    """Sleep until the eventfd is written, a month at most; never wake too early."""
     poll = system.poll()
     poll.register(fd, system.POLLIN)
-    poll.poll(None if seconds == math.inf else math.ceil(max(seconds, 0.0) * 1000))
+    poll.poll(math.ceil(min(max(seconds, 0.0), LONGEST) * 1000))

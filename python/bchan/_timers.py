@@ -1,10 +1,15 @@
 """Receivers whose messages are moments: what a `select` waits for besides channels."""
 
 import time
-from typing import Any, final
+from typing import Any, Final, final
 
 from bchan._alarms import sleep
 from bchan._core import EndOfChannel
+
+LONGEST: Final = 2_000_000.0
+"""Seconds that the system sleeps at once; then one looks again."""
+SHORTEST: Final = 1e-9
+"""Seconds between two moments at least."""
 
 
 class Timer:
@@ -49,10 +54,10 @@ class Timer:
         """
         left = self._left()
         if timeout is not None and timeout < left:
-            time.sleep(timeout)
+            time.sleep(min(timeout, LONGEST))
             raise TimeoutError(f"receive timed out after {timeout} s: the timer is not due")
         while (moment := self.try_receive()) is None:
-            time.sleep(self._left())
+            time.sleep(min(self._left(), LONGEST))
         return float(moment)
 
     async def areceive(self) -> float:
@@ -62,7 +67,7 @@ class Timer:
             EndOfChannel: Nothing more will come.
         """
         while (moment := self.try_receive()) is None:
-            await sleep(self._left())
+            await sleep(min(self._left(), LONGEST))
         return float(moment)
 
     def _left(self) -> float:
@@ -118,14 +123,14 @@ def tick(seconds: float) -> Timer:
     """Make a receiver that has a message every so many seconds, for ever.
 
     Args:
-        seconds: More than 0.
+        seconds: At least 1e-9.
 
     Returns:
         A receiver for `select`, as `after` makes. Moments that pass while nobody receives are left
         out, but for one.
 
     Raises:
-        ValueError: A number of seconds that is not positive.
+        ValueError: Fewer seconds, or NaN.
 
     Example:
         >>> import bchan
@@ -134,9 +139,7 @@ def tick(seconds: float) -> Timer:
         >>> 0.009 < second - first
         True
     """
-    if seconds == 0:
-        raise ValueError("seconds must be more than 0, got 0")
-    return _Tick(_checked(seconds, 0.0))
+    return _Tick(_checked(seconds, SHORTEST))
 
 
 def _checked(seconds: float, least: float) -> float:

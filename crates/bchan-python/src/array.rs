@@ -8,6 +8,7 @@ use numpy::npyffi::{
 };
 use pyo3::Borrowed;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::item::ItemType;
@@ -16,6 +17,7 @@ use crate::item::ItemType;
 pub(crate) struct Items<'a, 'py> {
     pub(crate) data: *mut u8,
     pub(crate) len: usize,
+    array: *mut ffi::PyObject,
     _keep: Option<Bound<'py, PyAny>>,
     _lent: std::marker::PhantomData<&'a ()>,
 }
@@ -40,7 +42,15 @@ impl<'a, 'py> Items<'a, 'py> {
     fn of(array: &PyArrayObject, keep: Option<Bound<'py, PyAny>>) -> Self {
         // SAFETY: every array that comes here has one dimension.
         let len = unsafe { *array.dimensions } as usize;
-        Self { data: array.data.cast(), len, _keep: keep, _lent: std::marker::PhantomData }
+        let object = ptr::from_ref(array).cast_mut().cast();
+        Self { data: array.data.cast(), len, array: object, _keep: keep, _lent: std::marker::PhantomData }
+    }
+
+    /// A reference of the call's own, for while it lets go of the GIL: NumPy resizes an array to which only
+    /// two know.
+    pub(crate) fn hold(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        // SAFETY: the caller's arguments, or `_keep`, keep it alive.
+        unsafe { Bound::from_borrowed_ptr(py, self.array) }
     }
 }
 

@@ -235,6 +235,11 @@ impl Queue {
     fn limit(&self, maxsize: i64) -> PyResult<()> {
         let most = self.channel.capacity();
         match usize::try_from(maxsize) {
+            Ok(1..) if self.overflowing.load(Ordering::Acquire) > 0 => {
+                return Err(PyValueError::new_err(format!(
+                    "maxsize can't be lowered while more is in the queue than its ring holds, {most} items"
+                )));
+            }
             Ok(limit @ 1..) if limit > most => {
                 return Err(PyValueError::new_err(format!(
                     "maxsize can't grow beyond {most}, the ring that this queue was made with, got {limit}"

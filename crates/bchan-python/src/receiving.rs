@@ -107,7 +107,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
 
     /// Fills a buffer with what is there; tells how many.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, py: Python<'_>, items: &Items<'_, '_>) -> usize {
+    pub(crate) fn fill<'py>(&mut self, py: Python<'py>, items: &Items<'_, 'py>) -> usize {
         let (data, len, size) = (Shared(items.data), items.len, self.item.size());
         let rx = &mut *self.handle;
         if len * size < MUCH || rx.available(len) * size < MUCH {
@@ -115,16 +115,17 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
             return unsafe { rx.try_receive_to(data.get(), len) };
         }
         self.entry.mark();
+        let _held = items.hold(py);
         // SAFETY: as above; `items` keeps the memory there.
         detached(py, || unsafe { gather(rx, data.get(), len, size) })
     }
 
     /// Fills a buffer with what is there, waiting for the first; tells how many.
     #[inline(always)]
-    pub(crate) fn receive_into(
+    pub(crate) fn receive_into<'py>(
         &mut self,
-        py: Python<'_>,
-        items: &Items<'_, '_>,
+        py: Python<'py>,
+        items: &Items<'_, 'py>,
         timeout: Timeout,
     ) -> PyResult<usize> {
         match self.fill(py, items) {
@@ -134,14 +135,15 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
     }
 
     #[cold]
-    fn receive_into_contended(
+    fn receive_into_contended<'py>(
         &mut self,
-        py: Python<'_>,
-        items: &Items<'_, '_>,
+        py: Python<'py>,
+        items: &Items<'_, 'py>,
         timeout: Timeout,
     ) -> PyResult<usize> {
         let (data, len, size) = (Shared(items.data), items.len, self.item.size());
         let mut patience = Patience::new(timeout);
+        let _held = items.hold(py);
         loop {
             // SAFETY: `items` has room for `len` items of the channel's size, and keeps it there.
             let gather = |rx: &mut H| unsafe { gather(rx, data.get(), len, size) };

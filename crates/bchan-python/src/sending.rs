@@ -83,13 +83,18 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
 
     /// Sends what there is space for; tells how many.
     #[inline(always)]
-    pub(crate) fn try_send_batch(&mut self, py: Python<'_>, items: &Items<'_, '_>) -> Result<usize, Stop> {
+    pub(crate) fn try_send_batch<'py>(
+        &mut self,
+        py: Python<'py>,
+        items: &Items<'_, 'py>,
+    ) -> Result<usize, Stop> {
         let (data, len) = (Shared(items.data), items.len);
         if len * self.item.size() < MUCH {
             // SAFETY: `items` has that many items of the channel's size.
             return unsafe { self.handle.try_send_from(data.get(), len) };
         }
         self.entry.mark();
+        let _held = items.hold(py);
         let tx = &mut *self.handle;
         // SAFETY: as above; `items` keeps them there.
         detached(py, || unsafe { tx.try_send_from(data.get(), len) })
@@ -97,10 +102,10 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
 
     /// Sends all of a batch, waiting while there is no space. What it raises has `sent`.
     #[inline(always)]
-    pub(crate) fn send_batch(
+    pub(crate) fn send_batch<'py>(
         &mut self,
-        py: Python<'_>,
-        items: &Items<'_, '_>,
+        py: Python<'py>,
+        items: &Items<'_, 'py>,
         timeout: Timeout,
     ) -> PyResult<()> {
         match self.try_send_batch(py, items) {
@@ -110,10 +115,10 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
     }
 
     #[cold]
-    fn send_batch_contended(
+    fn send_batch_contended<'py>(
         &mut self,
-        py: Python<'_>,
-        items: &Items<'_, '_>,
+        py: Python<'py>,
+        items: &Items<'_, 'py>,
         outcome: Result<usize, Stop>,
         timeout: Timeout,
     ) -> PyResult<()> {
@@ -127,10 +132,10 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
     }
 
     /// Sends `items[sent..]` without the GIL, and counts.
-    fn send_rest(
+    fn send_rest<'py>(
         &mut self,
-        py: Python<'_>,
-        items: &Items<'_, '_>,
+        py: Python<'py>,
+        items: &Items<'_, 'py>,
         sent: &mut usize,
         timeout: Timeout,
     ) -> PyResult<()> {
@@ -141,6 +146,7 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
             return Err(PyTimeoutError::new_err(patience.late("send_batch", &full())));
         };
         let (data, len, size) = (Shared(items.data), items.len, self.item.size());
+        let _held = items.hold(py);
         loop {
             let tx = &mut *self.handle;
             let outcome = detached(py, || {

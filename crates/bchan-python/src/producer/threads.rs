@@ -2,7 +2,7 @@
 //! after them waits. Each thread's dictionary holds the list of producers that reserved there; CPython
 //! drops it with the thread.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
@@ -17,11 +17,20 @@ struct Reserving {
     producers: Mutex<Vec<Py<PyWeakrefReference>>>,
 }
 
+/// Producers in a list that is looked through for those that are gone.
+const MANY: usize = 64;
+
+impl Reserving {
+    fn lock(&self) -> MutexGuard<'_, Vec<Py<PyWeakrefReference>>> {
+        self.producers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Reserving {
     fn drop(&mut self) {
         // SAFETY: objects are dropped by attached threads.
         let py = unsafe { Python::assume_attached() };
-        let producers = self.producers.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let producers = self.producers.get_mut().unwrap_or_else(PoisonError::into_inner);
         for producer in producers.drain(..) {
             let producer = producer.into_bound(py);
             if let Some(Ok(producer)) = producer.upgrade().map(|object| object.cast_into::<Producer>()) {
@@ -63,24 +72,26 @@ fn note(producer: Borrowed<'_, '_, Producer>) -> PyResult<()> {
     };
     let dict = dict.cast::<PyDict>()?;
     let reserving = match dict.get_item(key)? {
-        Some(reserving) => reserving.cast_into::<Reserving>()?,
+        Some(reserving) => reserving,
         None => {
-            let new = Reserving { thread: this_thread(), producers: Mutex::default() };
-            let new = Bound::new(py, new)?;
-            dict.set_item(key, &new)?;
-            new
+            // To make it may run Python code, which may be here first: its list is the one that stays.
+            let new = Bound::new(py, Reserving { thread: this_thread(), producers: Mutex::default() })?;
+            dict.call_method1("setdefault", (key, new))?
         }
     };
-    let mut producers = reserving.get().producers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let is_last = |known: &Py<PyWeakrefReference>| {
-        known.bind(py).upgrade().is_some_and(|object| object.as_ptr() == producer.as_ptr())
-    };
-    // Mostly it is the one that reserved last.
-    if !producers.iter().next_back().is_some_and(is_last) {
-        producers.retain(|known| {
-            known.bind(py).upgrade().is_some_and(|object| object.as_ptr() != producer.as_ptr())
-        });
-        producers.push(PyWeakrefReference::new(&producer)?.unbind());
+    let reserving = reserving.cast_into::<Reserving>()?;
+    // A producer has one weak reference, which is made once. Nothing that may run Python code happens
+    // under the lock.
+    let known = PyWeakrefReference::new(&producer)?.unbind();
+    let is_it = |other: &Py<PyWeakrefReference>| other.as_ptr() == known.as_ptr();
+    let mut producers = reserving.get().lock();
+    if !producers.iter().rev().any(is_it) {
+        let others = if producers.len() >= MANY { std::mem::take(&mut *producers) } else { Vec::new() };
+        producers.push(known);
+        drop(producers);
+        let is_alive = |other: &Py<PyWeakrefReference>| other.bind(py).upgrade().is_some();
+        let alive: Vec<_> = others.into_iter().filter(is_alive).collect();
+        reserving.get().lock().splice(0..0, alive);
     }
     Ok(())
 }
