@@ -106,6 +106,7 @@ def test_live_messages_survive_the_collector_during_use() -> None:
     def collect() -> None:
         while not stop.is_set():
             gc.collect()
+            stop.wait(0.005)  # without the GIL a collection stops all threads
 
     def produce() -> None:
         with ch.producer() as tx:
