@@ -82,8 +82,6 @@ class ChannelMachine(RuleBasedStateMachine):
         number, tx = handle
         if tx is None or tx.closed:
             return
-        # A lane that its producer left is taken over with what is in it: the order over producers
-        # is then the lane's, and this model keeps to one lane for each producer by draining first.
         items = self.items(1 if way == "one" else n)
         try:
             if way == "one":

@@ -4,7 +4,7 @@ A message is taken, or sent, in the last step before the call returns, and nothi
 it. So a task that is cancelled, at whatever point, has not touched the channel, or has returned.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -39,25 +39,22 @@ class _Receives(Protocol):
 
 async def wait_for_space(tx: _Sends) -> None:
     """Wait until there may be space."""
-    with LentAlarm() as bell:
-        bell.disarm = tx._disarm_send
-        try:
-            if not tx._arm_send(bell.fd):
-                await bell.wait()
-        finally:
-            tx._disarm_send(bell.fd)
-            bell.disarm = None
+    await _wait(tx._arm_send, tx._disarm_send)
 
 
 async def wait_for_message(rx: _Receives) -> None:
     """Wait until there may be a message, or the end."""
+    await _wait(rx._arm_receive, rx._disarm_receive)
+
+
+async def _wait(arm: Callable[[int], bool], disarm: Callable[[int], None]) -> None:
     with LentAlarm() as bell:
-        bell.disarm = rx._disarm_receive
+        bell.disarm = disarm
         try:
-            if not rx._arm_receive(bell.fd):
+            if not arm(bell.fd):
                 await bell.wait()
         finally:
-            rx._disarm_receive(bell.fd)
+            disarm(bell.fd)
             bell.disarm = None
 
 
