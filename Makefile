@@ -17,9 +17,10 @@ test: test-rust test-python ## All tests of both languages.
 test-python: $(VENV)/built
 	$(BIN)/python -m pytest $(PYTEST)
 
-test-rust: ## Twice: with what Linux has, and with what other systems get.
+test-rust: ## With what Linux has, with what other systems get, and with processes that die at each labelled place.
 	$(CARGO) test --release -p bchan
 	$(CARGO) test --release -p bchan --features portable
+	$(CARGO) test --release -p bchan --features kill-points --test processes
 
 loom: ## Model checking: all interleavings of small programs over the core.
 	scripts/loom.sh
@@ -31,6 +32,7 @@ lint: $(VENV)/tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p bchan --features portable --all-targets -- -D warnings
+	$(CARGO) clippy -p bchan --features kill-points --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -44,6 +46,9 @@ bench: $(VENV)/built ## The figures of the README.
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python benchmarks/call_cost.py
 	$(BIN)/python benchmarks/objects.py
+	$(BIN)/python benchmarks/frames.py
+	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/processes_objects.py
 	$(BIN)/python benchmarks/awaiting.py
 	$(BIN)/python benchmarks/idle_cpu.py
 	$(BIN)/python benchmarks/steady_state.py

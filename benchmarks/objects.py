@@ -43,7 +43,7 @@ def channel(capacity: int, mode: str = "mpmc") -> Contender:
     """A channel, used without handles if it can be."""
 
     def make() -> tuple[Send, Receive]:
-        ch = bchan.Channel(capacity=capacity, mode=mode)  # type: ignore[arg-type]
+        ch = bchan.Channel(capacity=capacity, mode=mode)  # type: ignore[call-overload]
         if mode == "mpmc":
             return ch.send, ch.receive
         return ch.producer().send, ch.consumer().receive

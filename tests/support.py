@@ -36,6 +36,10 @@ class Task(Generic[T]):
     def running(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def native_id(self) -> int:
+        return self._thread.native_id or 0
+
     def result(self, timeout: float = DEADLINE) -> T:
         """Wait for the end; return or raise what came of it."""
         self._thread.join(timeout)
@@ -60,7 +64,7 @@ def until_parked(channel: bchan.Channel, waits: int = 1) -> None:
     until(lambda: channel.stats().waits >= waits)
 
 
-def drain(rx: bchan.Consumer, n: int = 256) -> list[Any]:
+def drain(rx: bchan.Consumer | bchan.BytesConsumer, n: int = 256) -> list[Any]:
     """All messages until the end of the channel."""
     return [
         item

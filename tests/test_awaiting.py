@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from bchan import Channel, Closed, EndOfChannel
-from bchan._channel import Mode
 from bchan._core import READY_IN_A_ROW
+from bchan._types import Mode
 from tests.support import DEADLINE, Task, until
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from bchan import Channel, Closed, Consumer, EndOfChannel, Producer
-from bchan._channel import Mode
+from bchan._types import Mode
 from tests.support import DEADLINE, RECORD, Task, drain, together, until, until_parked
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 MANY: list[Mode] = ["mpsc", "mpmc"]
 DTYPES = [
+    bytes,
     "O",
     "u1",
     "i2",
@@ -56,9 +57,15 @@ def send_in_place(tx: Producer, items: np.ndarray[Any, Any]) -> None:
         sent += len(slots)
 
 
+def send_messages_in_place(tx: Any, messages: np.ndarray[Any, Any]) -> None:
+    for message in messages:
+        with tx.batch(len(message), timeout=DEADLINE) as room:
+            room[:] = message
+
+
 def receive_singles(rx: Consumer) -> Iterator[Any]:
     for item in rx:
-        yield item if isinstance(item, str) else np.asarray(item).item()
+        yield item if isinstance(item, (str, bytes)) else np.asarray(item).item()
 
 
 def receive_batches(rx: Consumer) -> Iterator[Any]:
@@ -85,11 +92,37 @@ def receive_in_place(rx: Consumer) -> Iterator[Any]:
             return
 
 
+def receive_messages_into(rx: Any) -> Iterator[bytes]:
+    buffer = bytearray(100)
+    while True:
+        try:
+            n = rx.receive_into(buffer, timeout=DEADLINE)
+        except EndOfChannel:
+            return
+        yield bytes(buffer[:n])
+
+
+def receive_messages_in_place(rx: Any) -> Iterator[bytes]:
+    while True:
+        try:
+            with rx.view(timeout=DEADLINE) as view:
+                yield bytes(view)
+        except EndOfChannel:
+            return
+
+
 SENDS: list[Send] = [send_singles, send_batches, send_in_place]
 
 
 def items_of(dtype: Any, n: int, seed: int = 7) -> np.ndarray[Any, Any]:
     """n random items: random bytes, but no NaN, which equals nothing; or objects of their own."""
+    if dtype is bytes:
+        rng = random.Random(seed)
+        messages = np.empty(n, dtype=object)
+        messages[:] = [
+            rng.randbytes(rng.choice([0, 1, rng.randrange(65), 63, 64])) for _ in range(n)
+        ]
+        return messages
     dtype = np.dtype(dtype)
     if dtype.hasobject:
         return np.array([f"{seed}: {i}" for i in range(n)], dtype=object)
@@ -109,7 +142,10 @@ def test_every_type_arrives_unchanged_in_order_and_once(
 ) -> None:
     items = items_of(dtype, 500)
     sends, receives = list(SENDS), [receive_singles, receive_batches]
-    if items.dtype == object:
+    if dtype is bytes:
+        sends[sends.index(send_in_place)] = send_messages_in_place
+        receives += [receive_messages_into, receive_messages_in_place]
+    elif items.dtype == object:
         sends.remove(send_in_place)
     else:
         receives += [partial(receive_into, dtype=items.dtype), receive_in_place]
@@ -305,9 +341,9 @@ def test_a_dropped_producer_leaves_like_a_closed_one(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "leave"])
-@pytest.mark.parametrize("dtype", ["u4", "O"])
+@pytest.mark.parametrize("dtype", ["u4", "O", bytes])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_blocked_receiver_learns_of_the_end(mode: Mode, dtype: str, way: str) -> None:
+def test_a_blocked_receiver_learns_of_the_end(mode: Mode, dtype: Any, way: str) -> None:
     ch = Channel(dtype, mode=mode)
     tx, rx = ch.producer(), ch.consumer()
     receiving = Task(rx.receive)

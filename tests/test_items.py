@@ -142,6 +142,14 @@ def test_dtypes_without_a_size_of_their_own_are_refused() -> None:
         Channel("no such type")
 
 
+@pytest.mark.parametrize(
+    "dtype", ["m8", "M8", [("a", "u4"), ("b", "m8", (2,))], [("r", [("t", "M8")])]]
+)
+def test_times_without_a_unit_are_refused(dtype: Any) -> None:
+    with pytest.raises(ValueError, match="dtype must have a unit for its times"):
+        Channel(dtype)
+
+
 def test_a_record_of_subarrays_is_fine() -> None:
     dtype = np.dtype([("xyz", "f4", 3)])
     ch = Channel(dtype, capacity=4, mode="spsc")

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -274,6 +275,66 @@ def test_a_fork_while_threads_are_blocked_hangs_neither_process() -> None:
     assert in_child(use) == 0
     tx.send(1)
     assert receiving.result() == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_fork_while_an_alarm_is_written_leaves_a_child_that_can_disarm_it() -> None:
+    ch, (out, into) = Channel("u8", capacity=1 << 16), os.pipe()
+    tx, rx = ch.producer(), ch.consumer()
+    os.set_blocking(into, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(into, bytes(4096))
+    os.set_blocking(into, True)
+    assert not ch._arm_receive(into)
+    # So long a batch goes without the GIL; then the full pipe stops its thread, which has a lock.
+    sending = Task(partial(ch.send_batch, np.zeros(1 << 15, dtype="u8")))
+    until(lambda: ") S " in Path(f"/proc/self/task/{sending.native_id}/stat").read_text("ascii"))
+    assert len(ch) > 0
+
+    def disarm() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(10)
+        ch._disarm_receive(into)
+        ch._disarm_send(into)
+        tx._disarm_send(into)
+        rx._disarm_receive(into)
+
+    try:
+        assert in_child(disarm) == 0
+    finally:
+        os.read(out, 1 << 20)
+        sending.result()
+        os.close(out)
+        os.close(into)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_queue_that_came_through_a_fork_is_refused_and_keeps_its_limit() -> None:
+    q = bchan.Queue[int](4)
+    q.put(1)
+
+    def use() -> None:
+        for call in (partial(q.put, 2), q.get, q.qsize, q.empty, partial(setattr, q, "maxsize", 1)):
+            with pytest.raises(RuntimeError, match="came through a fork and belongs to the parent"):
+                call()
+
+    assert in_child(use) == 0
+    for n in (2, 3, 4):
+        q.put_nowait(n)
+    assert [q.get() for _ in range(4)] == [1, 2, 3, 4]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_representation_in_a_child_says_whose_the_channel_is() -> None:
+    ch, parent = Channel("u8", capacity=4, mode="spsc"), os.getpid()
+    tx, rx = ch.producer(), ch.consumer()
+
+    def represent() -> None:
+        assert repr(ch) == f"<bchan.Channel of uint64, spsc, of process {parent}>"
+        assert (repr(tx), repr(rx)) == ("<bchan.Producer open>", "<bchan.Consumer open>")
+
+    assert in_child(represent) == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")

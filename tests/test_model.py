@@ -9,8 +9,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 import bchan
 from bchan import Channel, Closed, EndOfChannel
-from bchan._channel import Mode
 from bchan._producer import Producer
+from bchan._types import Mode
 
 if TYPE_CHECKING:
     from bchan._consumer import Consumer
@@ -154,12 +154,124 @@ class ChannelMachine(RuleBasedStateMachine):
             assert self.ch.active_producers == len(self.open)
 
 
+def slots_of(message: bytes) -> int:
+    return max(1, -(-len(message) // 64))
+
+
+class BytesMachine(RuleBasedStateMachine):
+    """A channel of bytes: what is in it, and that there is room just when there is."""
+
+    @initialize(mode=st.sampled_from(MODES), capacity=st.sampled_from([1, 2, 4, 8]))
+    def make(self, mode: Mode, capacity: int) -> None:
+        most = 1 if mode in ("spsc", "spmc") else 2
+        self.ch = Channel(bytes, capacity=capacity, mode=mode, max_producers=most)
+        self.is_shared = mode in ("spmc", "mpmc")
+        self.senders = [self.ch.producer() for _ in range(most)]
+        self.consumers = [self.ch.consumer() for _ in range(1 + self.is_shared)]
+        # One queue for each producer, or one for all.
+        self.queues: list[deque[bytes]] = [deque() for _ in range(1 if self.is_shared else most)]
+        self.next_message, self.is_closed = 0, False
+
+    def message(self, length: int) -> bytes:
+        self.next_message += 1
+        number = b"%d." % self.next_message
+        return (number * length)[: min(length, self.ch.max_message_size)]
+
+    @rule(
+        who=st.integers(0, 1),
+        length=st.sampled_from([0, 1, 3, 63, 64, 65, 128, 129, 200, 512]),
+        way=st.sampled_from(["one", "batch", "place", "part", "abort"]),
+    )
+    def send(self, who: int, length: int, way: str) -> None:
+        tx, message = self.senders[who % len(self.senders)], self.message(length)
+        queue = self.queues[who % len(self.queues)]
+        try:
+            sent = self.send_by(tx, message, way)
+        except Closed:
+            assert self.is_closed
+            return
+        assert not self.is_closed
+        wanted = self.ch.capacity if way == "part" else slots_of(message)
+        assert sent == (sum(map(slots_of, queue)) + wanted <= self.ch.capacity)
+        if sent and way != "abort":
+            queue.append(message)
+
+    def send_by(self, tx: bchan.BytesProducer, message: bytes, way: str) -> bool:
+        if way == "one":
+            return tx.try_send(message)
+        if way == "batch":
+            return tx.try_send_batch([message]) == 1
+        room = tx.try_reserve(self.ch.max_message_size if way == "part" else len(message))
+        if room is None:
+            return False
+        room[: len(message)] = message
+        tx.abort() if way == "abort" else tx.commit(len(message))
+        return True
+
+    @rule(
+        who=st.integers(0, 1),
+        n=st.integers(1, 5),
+        way=st.sampled_from(["one", "batch", "into", "small", "look", "leave"]),
+    )
+    def receive(self, who: int, n: int, way: str) -> None:
+        rx = self.consumers[who % len(self.consumers)]
+        try:
+            got = self.receive_by(rx, n, way)
+        except EndOfChannel:
+            assert self.is_closed
+            assert not any(self.queues)
+            return
+        if got is None:
+            return
+        if not got:
+            assert not any(self.queues)
+            assert not self.is_closed
+        for message in got:
+            fronts = [queue for queue in self.queues if queue and queue[0] == message]
+            assert fronts, f"{message!r} is first in no queue"
+            fronts[0].popleft()
+
+    def receive_by(self, rx: bchan.BytesConsumer, n: int, way: str) -> list[bytes] | None:
+        if way == "one":
+            message = rx.try_receive()
+            return [] if message is None else [message]
+        if way == "batch":
+            return rx.try_receive_batch(n)
+        if way in ("into", "small"):
+            buffer = bytearray(self.ch.max_message_size if way == "into" else 2)
+            try:
+                length = rx.try_receive_into(buffer)
+            except ValueError:
+                assert way == "small"
+                return None
+            return [] if length is None else [bytes(buffer[:length])]
+        view = rx.try_peek()
+        if view is None:
+            return []
+        seen = bytes(view)
+        rx.release(int(way == "look"))
+        return [seen] if way == "look" else None
+
+    @rule(sure=st.integers(0, 19))
+    def close(self, sure: int) -> None:
+        if sure == 0:
+            self.ch.close()
+            self.is_closed = True
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        if hasattr(self, "ch"):
+            in_flight = sum(map(len, self.queues))
+            stats = self.ch.stats()
+            assert len(self.ch) == in_flight == stats.sent - stats.received
+
+
 class QueueMachine(RuleBasedStateMachine):
     """`bchan.Queue` and a deque."""
 
     @initialize(maxsize=st.integers(0, 5))
     def make(self, maxsize: int) -> None:
-        self.q: bchan.Queue = bchan.Queue(maxsize)
+        self.q: bchan.Queue[int] = bchan.Queue(maxsize)
         self.model: deque[int] = deque()
         self.unfinished = self.next_item = 0
         self.is_shut = False
@@ -227,5 +339,7 @@ class QueueMachine(RuleBasedStateMachine):
 SETTINGS = settings(max_examples=150, stateful_step_count=60, deadline=None)
 TestChannel = ChannelMachine.TestCase
 TestChannel.settings = SETTINGS
+TestBytes = BytesMachine.TestCase
+TestBytes.settings = SETTINGS
 TestQueue = QueueMachine.TestCase
 TestQueue.settings = SETTINGS

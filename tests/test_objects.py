@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bchan import Channel, Closed, Queue
-from bchan._channel import Mode
+from bchan._types import Mode
 from tests.support import DEADLINE, Task, until_parked
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
@@ -65,12 +65,12 @@ def test_what_is_left_is_released_with_the_last_handle(mode: Mode) -> None:
     assert all(ref() is None for ref in watched)
 
 
-@pytest.mark.parametrize("kept", ["channel", "producer", "consumer", "queue"])
+@pytest.mark.parametrize("kept", ["channel", "producer", "consumer", "batches", "queue"])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_cycle_through_the_channel_is_collected(mode: Mode, kept: str) -> None:
     thing: Any = Thing()
     if kept == "queue":
-        queue = Queue()
+        queue = Queue[Any]()
         queue.put(thing)
         thing.link = queue
         del queue
@@ -78,8 +78,9 @@ def test_a_cycle_through_the_channel_is_collected(mode: Mode, kept: str) -> None
         ch = Channel(mode=mode)
         tx, rx = ends(ch)
         tx.send(thing)
-        thing.link = {"channel": ch, "producer": tx, "consumer": rx}[kept]
-        del ch, tx, rx
+        kinds = {"channel": ch, "producer": tx, "consumer": rx, "batches": rx.batches(1)}
+        thing.link = kinds[kept]
+        del ch, tx, rx, kinds
     watched = weakref.ref(thing)
     del thing
     gc.collect()
@@ -87,7 +88,7 @@ def test_a_cycle_through_the_channel_is_collected(mode: Mode, kept: str) -> None
 
 
 def test_an_overflowing_queue_is_collected_too() -> None:
-    queue = Queue()
+    queue = Queue[Any]()
     thing: Any = Thing()
     for _ in range(70_000):
         queue.put(None)
@@ -278,7 +279,7 @@ def test_an_object_refused_by_a_closed_channel_stays_with_its_sender(mode: Mode)
 
 
 def test_a_limit_is_refused_while_a_queue_overflows() -> None:
-    queue = Queue()
+    queue = Queue[Any]()
     for n in range(65_537):
         queue.put(n)
     with pytest.raises(ValueError, match="can't be lowered"):

@@ -42,6 +42,20 @@ def test_a_debug_build_warns_when_imported() -> None:
     assert "RuntimeWarning: this is a debug build of bchan" in ended.stderr
 
 
+def test_the_native_module_may_be_imported_twice() -> None:
+    code = (
+        "import asyncio, sys, bchan\n"
+        "del sys.modules['bchan._core']; import bchan._core\n"
+        "async def main():\n"
+        "    ch = bchan.Channel()\n"
+        "    asyncio.get_running_loop().call_soon(ch.send, 5)\n"
+        "    return await ch.areceive()\n"
+        "print(asyncio.run(main()))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "5\n"
+
+
 def test_errors_are_of_one_family() -> None:
     assert issubclass(bchan.Closed, bchan.ChannelError)
     assert issubclass(bchan.EndOfChannel, bchan.ChannelError)

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import GenericAlias
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_type, get_args, get_origin
 
 import pytest
 
 import bchan
 from bchan import Empty, Full, LifoQueue, PriorityQueue, ShutDown
+from bchan.asyncio import Queue as AsyncQueue
 from bchan.queues.locked import LockedQueue
 from tests.support import DEADLINE, Task, together, until
 
@@ -57,7 +58,7 @@ def test_errors_and_bases_are_those_of_the_standard_library(kind: Kind) -> None:
     assert not issubclass(ShutDown, (Empty, Full))
     if sys.version_info >= (3, 13):
         assert ShutDown is queue.ShutDown
-    assert type(pickle.loads(pickle.dumps(ShutDown()))) is ShutDown  # noqa: S301
+    assert type(pickle.loads(pickle.dumps(ShutDown()))) is ShutDown
     assert isinstance(kind.__class_getitem__(int), GenericAlias)
 
 
@@ -301,6 +302,59 @@ def test_does_what_the_standard_library_does(kind: Kind, maxsize: int) -> None:
             call = (method, arguments.get(method, ()))
             assert outcome(ours, call) == outcome(model, call), f"{call}, seed {seed}"
         assert ours.unfinished_tasks == model.unfinished_tasks
+
+
+@pytest.mark.parametrize("maxsize", [1 << 70, (1 << 26) + 1])
+def test_a_limit_beyond_the_largest_is_refused_with_both(maxsize: int) -> None:
+    with pytest.raises(ValueError, match=f"at most {1 << 26}, or 0 for no limit, got {maxsize}"):
+        bchan.Queue(maxsize)
+    q = bchan.Queue[int](4)
+    with pytest.raises(ValueError, match=f"got {maxsize}"):
+        q.maxsize = maxsize
+    assert q.maxsize == 4
+
+
+@pytest.mark.parametrize("maxsize", [-1, -(1 << 70)])
+def test_any_negative_limit_is_none(maxsize: int) -> None:
+    q = bchan.Queue[int](maxsize)
+    for n in range(70_000):
+        q.put_nowait(n)
+    assert not q.full()
+
+
+class Words(bchan.Queue[str]):
+    """A queue whose items have a type, by its base."""
+
+
+def test_type_checkers_know_what_is_in_a_queue() -> None:
+    """Half of this test is mypy's: it checks the assertions about types, and the annotations."""
+    ints: bchan.Queue[int] = bchan.Queue(maxsize=2)
+    ints.put(1)
+    assert_type(ints.get(), int)
+    simple: bchan.SimpleQueue[str] = bchan.SimpleQueue()
+    simple.put("a")
+    assert_type(simple.get_nowait(), str)
+    last: bchan.LifoQueue[int] = bchan.LifoQueue()
+    last.put(1)
+    assert_type(last.get(), int)
+    least: bchan.PriorityQueue[tuple[int, str]] = bchan.PriorityQueue()
+    least.put((1, "a"))
+    assert_type(least.get(), tuple[int, str])
+    of_a_task: AsyncQueue[bytes] = AsyncQueue()
+    of_a_task.put_nowait(b"a")
+    assert_type(of_a_task.get_nowait(), bytes)
+    words = Words()
+    words.put("a")
+    assert_type(words.get(), str)
+
+
+def test_every_queue_can_be_subscripted_as_the_standard_librarys() -> None:
+    kinds: list[Any] = [bchan.Queue, bchan.SimpleQueue, LifoQueue, PriorityQueue, AsyncQueue]
+    for kind in kinds:
+        alias = kind[int]
+        assert isinstance(alias, GenericAlias)
+        assert (get_origin(alias), get_args(alias)) == (kind, (int,))
+        assert type(kind[int]()) is kind
 
 
 def test_the_package_exports_what_its_queues_module_exports() -> None:

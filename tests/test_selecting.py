@@ -1,18 +1,49 @@
 """select: exactly one of several operations, fairly, without polling."""
 
 import asyncio
+import gc
 import itertools
 import math
+import os
 import random
+import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from bchan import Channel, Closed, EndOfChannel, after, aselect, select, tick
-from tests.support import DEADLINE, Task
+from bchan import (
+    Channel,
+    Closed,
+    Consumer,
+    EndOfChannel,
+    Producer,
+    _selecting,
+    after,
+    aselect,
+    select,
+    tick,
+)
+from bchan._core import MOST_CASES
+from tests.support import DEADLINE, Task, until, until_parked
+
+
+@pytest.fixture(params=["futexes", "eventfd"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How a select sleeps."""
+    if request.param == "eventfd":
+        monkeypatch.setattr(_selecting, "MOST_CASES", 0)
+    elif MOST_CASES == 0:
+        pytest.skip("this system has no futex_waitv")
+    return str(request.param)
+
+
+both_ways = pytest.mark.usefixtures("way")
+needs_futexes = pytest.mark.skipif(MOST_CASES == 0, reason="this system has no futex_waitv")
 
 
 def test_the_one_that_is_ready_is_done_and_no_other() -> None:
@@ -27,6 +58,7 @@ def test_the_one_that_is_ready_is_done_and_no_other() -> None:
     assert full.receive() == "new"
 
 
+@both_ways
 def test_a_case_that_becomes_ready_ends_the_waiting() -> None:
     for mode in ("spsc", "mpsc", "spmc", "mpmc"):
         channels = [Channel(mode=mode) for _ in range(3)]
@@ -38,6 +70,7 @@ def test_a_case_that_becomes_ready_ends_the_waiting() -> None:
         assert (who, item) == (consumers[1], "x")
 
 
+@both_ways
 def test_space_that_comes_ends_the_waiting() -> None:
     ch = Channel("u4", capacity=1, mode="spsc")
     tx, rx = ch.producer(), ch.consumer()
@@ -57,6 +90,7 @@ def test_of_several_that_are_ready_each_gets_its_turn() -> None:
     assert min(done[id(ch)] for ch in channels) > 200
 
 
+@both_ways
 @pytest.mark.parametrize("timeout", [0, 0.02])
 def test_a_timeout_does_nothing(timeout: float) -> None:
     ch, full = Channel(), Channel(capacity=1)
@@ -82,6 +116,7 @@ def test_the_end_and_closing_name_their_handle() -> None:
     assert refused.value.who is closed  # type: ignore[attr-defined]
 
 
+@both_ways
 def test_closing_wakes_a_select() -> None:
     ch, other = Channel(), Channel()
     selecting = Task(lambda: select([ch, other], timeout=DEADLINE))
@@ -111,6 +146,7 @@ def test_a_bad_timeout_is_refused(timeout: float) -> None:
         select([Channel()], timeout=timeout)
 
 
+@both_ways
 def test_an_idle_select_uses_no_cpu() -> None:
     channels = [Channel() for _ in range(10)]
     before = time.thread_time()
@@ -119,6 +155,7 @@ def test_an_idle_select_uses_no_cpu() -> None:
     assert time.thread_time() - before < 0.02
 
 
+@both_ways
 def test_many_selects_over_the_same_channels_lose_nothing() -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -146,6 +183,7 @@ def test_many_selects_over_the_same_channels_lose_nothing() -> None:
     assert sorted(seen + left) == list(range(count))
 
 
+@both_ways
 def test_after_comes_once() -> None:
     late = after(0.02)
     start = time.monotonic()
@@ -158,6 +196,7 @@ def test_after_comes_once() -> None:
             receive()
 
 
+@both_ways
 def test_tick_keeps_its_pace_and_leaves_out_what_nobody_received() -> None:
     ticks = tick(0.02)
     moments = [select([Channel(), ticks]).item for _ in range(3)]
@@ -176,6 +215,7 @@ def test_bad_seconds_are_refused(make: Any, seconds: float) -> None:
         tick(0)
 
 
+@both_ways
 def test_a_month_is_not_too_long() -> None:
     ch = Channel()
     selecting = Task(lambda: select([ch, after(1e300), after(math.inf)], timeout=1e300))
@@ -219,3 +259,278 @@ def test_a_cancelled_select_takes_nothing() -> None:
             assert left == isinstance(outcome[0], asyncio.CancelledError)
 
     asyncio.run(main())
+
+
+@pytest.fixture
+def no_eventfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> int:
+        raise AssertionError("an eventfd is made")
+
+    monkeypatch.setattr(os, "eventfd", refuse)
+
+
+@needs_futexes
+@pytest.mark.usefixtures("no_eventfd")
+def test_a_select_parks_at_all_its_channels_and_costs_one_wake() -> None:
+    channels = [Channel("u4", mode=mode) for mode in ("spsc", "mpsc", "spmc", "mpmc")]
+    txs = [ch.producer() for ch in channels]
+    full = Channel("u4", capacity=1, mode="spsc")
+    sender, drainer = full.producer(), full.consumer()
+    sender.send(1)
+    cases: list[Any] = [*[ch.consumer() for ch in channels[:3]], channels[3], (sender, 2)]
+    for place, tx in enumerate(txs):
+        before = [ch.stats() for ch in (*channels, full)]
+        selecting = Task(lambda: select(cases, timeout=DEADLINE))
+        for ch, then in zip((*channels, full), before, strict=True):
+            until_parked(ch, then.waits + 1)
+        time.sleep(0.01)
+        tx.send(7)
+        assert selecting.result() == (cases[place], 7)
+        for ch, then in zip((*channels, full), before, strict=True):
+            now = ch.stats()
+            assert now.waits == then.waits + 1
+            assert now.wakes == then.wakes + (ch is channels[place])
+            assert now.time_parked >= then.time_parked + 0.009
+    waits = full.stats().waits
+    selecting = Task(lambda: select(cases, timeout=DEADLINE))
+    until_parked(full, waits + 1)
+    assert drainer.receive() == 1
+    assert selecting.result() == (sender, 2)
+
+
+@needs_futexes
+@pytest.mark.usefixtures("no_eventfd")
+def test_of_several_who_select_a_message_wakes_one() -> None:
+    jobs, stop = Channel(), Channel()
+    selecting = [Task(lambda: select([jobs, stop], timeout=DEADLINE)) for _ in range(3)]
+    until_parked(stop, 3)
+    time.sleep(0.02)
+    jobs.send("job")
+    until(lambda: sum(task.running for task in selecting) == 2)
+    assert jobs.stats().wakes == 1
+    stop.close()
+    outcomes = [_outcome(task) for task in selecting]
+    assert sorted(outcomes) == ["EndOfChannel", "EndOfChannel", "job"]
+
+
+def _outcome(task: Task[Any]) -> str:
+    try:
+        return str(task.result().item)
+    except EndOfChannel:
+        return "EndOfChannel"
+
+
+@pytest.mark.parametrize("count", [128, 129, 300])
+def test_any_number_of_cases(count: int, way: str) -> None:
+    channels = [Channel("u1", capacity=1) for _ in range(count)]
+    for ch in (channels[0], channels[-1]):
+        waits = ch.stats().waits
+        selecting = Task(lambda: select([*channels, after(DEADLINE)], timeout=DEADLINE))
+        if way == "futexes" and count <= 128:
+            until_parked(ch, waits + 1)
+        else:
+            time.sleep(0.02)
+        ch.send(5)
+        assert selecting.result() == (ch, 5)
+        assert (ch.stats().waits > waits) == (way == "futexes" and count <= 128)
+
+
+@both_ways
+def test_one_handle_in_several_cases() -> None:
+    ch = Channel(capacity=1, mode="spsc")
+    tx, rx = ch.producer(), ch.consumer()
+    selecting = Task(lambda: select([rx, rx], timeout=DEADLINE))
+    time.sleep(0.01)
+    tx.send("x")
+    assert selecting.result() == (rx, "x")
+    tx.send("full")
+    sending = Task(lambda: select([(tx, 1), (tx, 2)], timeout=DEADLINE))
+    time.sleep(0.01)
+    assert rx.receive() == "full"
+    assert sending.result().item == rx.receive()
+    mpmc = Channel()
+    selecting_all = Task(lambda: select([mpmc, mpmc.consumer(), mpmc], timeout=DEADLINE))
+    time.sleep(0.01)
+    mpmc.send("y")
+    assert selecting_all.result().item == "y"
+
+
+@needs_futexes
+def test_a_handle_in_use_by_a_select_is_refused_to_others() -> None:
+    ch, full, other = Channel("u4", mode="mpsc"), Channel("u4", capacity=1, mode="spsc"), Channel()
+    rx, tx, feeder = ch.consumer(), full.producer(), ch.producer()
+    tx.send(1)
+    selecting = Task(lambda: select([rx, (tx, 2), other], timeout=DEADLINE))
+    until_parked(ch)
+    uses: list[Callable[[], object]] = [
+        rx.try_receive,
+        rx.close,
+        lambda: tx.try_send(3),
+        tx.close,
+        lambda: select([rx], timeout=0.1),
+        lambda: select([other, (tx, 2)], timeout=0.1),
+    ]
+    for use in uses:
+        with pytest.raises(RuntimeError, match="in use by another thread"):
+            use()
+    assert other.try_receive() is None
+    feeder.send(9)
+    assert selecting.result() == (rx, 9)
+    assert full.consumer().receive() == 1
+    assert tx.try_send(3)
+
+
+@both_ways
+def test_what_is_waited_for_lives_on_when_all_others_let_go_of_it() -> None:
+    channels = [Channel("u4", mode=mode) for mode in ("mpsc", "mpmc")]
+    rxs, txs = [ch.consumer() for ch in channels], [ch.producer() for ch in channels]
+    selecting = Task(lambda rxs=rxs: select(rxs, timeout=DEADLINE).item)  # type: ignore[misc]
+    time.sleep(0.02)
+    del rxs, channels
+    txs.pop()
+    gc.collect()
+    with pytest.raises(EndOfChannel):
+        selecting.result()
+
+
+@contextmanager
+def signal_when_parked(ch: Channel, number: int, way: str) -> Iterator[None]:
+    """A signal reaches the main thread once it sleeps."""
+
+    def press() -> None:
+        if way == "futexes":
+            until_parked(ch)
+        # The counter moves just before the sleep; a lost press would hang the test.
+        time.sleep(0.03)
+        os.kill(os.getpid(), number)
+
+    pressing = Task(press)
+    yield
+    pressing.result()
+
+
+def test_ctrl_c_interrupts_a_select_and_loses_nothing(way: str) -> None:
+    shared, ch = Channel(), Channel(mode="mpsc")
+    rx = ch.consumer()
+    with pytest.raises(KeyboardInterrupt), signal_when_parked(shared, signal.SIGINT, way):
+        select([shared, rx], timeout=DEADLINE)
+    for who, send in ((shared, shared.send), (rx, ch.producer().send)):
+        send("x")
+        assert select([shared, rx]) == (who, "x")
+
+
+def test_a_signal_handler_may_use_the_channel_that_is_selected(way: str) -> None:
+    ch, other = Channel(), Channel()
+    before = signal.signal(signal.SIGUSR1, lambda *_: ch.send("from the handler"))
+    try:
+        with signal_when_parked(ch, signal.SIGUSR1, way):
+            assert select([other, ch], timeout=DEADLINE) == (ch, "from the handler")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@needs_futexes
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_fork_in_a_signal_handler_does_not_let_the_child_select_on() -> None:
+    ch, other = Channel("u8", mode="spsc"), Channel()
+    tx, rx = ch.producer(), ch.consumer()
+    children: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
+
+    def feed() -> None:
+        until(lambda: bool(children))
+        tx.send(1)
+
+    feeding = Task(feed)
+    try:
+        with signal_when_parked(ch, signal.SIGUSR1, "futexes"):
+            assert select([other, rx], timeout=DEADLINE) == (rx, 1)
+    except RuntimeError as refused:
+        os._exit("came through a fork" not in str(refused))  # this is the child
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    feeding.result()
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+
+
+class FussyError(Exception):
+    pass
+
+
+class Fussy:
+    """A number that can't be read when it matters."""
+
+    def __init__(self, readable: int) -> None:
+        self.readable = readable
+
+    def __index__(self) -> int:
+        self.readable -= 1
+        if self.readable < 0:
+            raise FussyError
+        return 7
+
+
+def test_a_select_that_fails_after_its_wake_up_leaves_it_to_another(way: str) -> None:
+    full = Channel("u4", capacity=1)
+    full.send(1)
+    # Whether there is space is asked after the item was read.
+    failing = Task(lambda: select([(full, Fussy(1))], timeout=DEADLINE))
+    until_parked(full) if way == "futexes" else time.sleep(0.02)
+    time.sleep(0.02)
+    waits = full.stats().waits
+    sending = Task(lambda: full.send(2))
+    until_parked(full, waits + 1)
+    time.sleep(0.02)
+    assert full.receive() == 1
+    with pytest.raises(FussyError):
+        failing.result()
+    sending.result()
+    assert full.receive() == 2
+
+
+@both_ways
+@pytest.mark.parametrize("dtype", ["u8", object])
+def test_selects_and_plain_calls_on_the_same_channels_lose_nothing(dtype: Any) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    channels = [Channel(dtype, capacity=2) for _ in range(3)]
+    lanes = Channel(dtype, capacity=2, mode="mpsc", max_producers=2)
+    count = 3000
+
+    def receive_any(rx: Consumer | None) -> list[int]:
+        seen: list[int] = []
+        alive: list[Any] = [*channels, *([] if rx is None else [rx])]
+        while alive:
+            try:
+                seen.append(select(alive, timeout=DEADLINE).item)
+            except EndOfChannel as end:
+                alive.remove(end.who)  # type: ignore[attr-defined]
+        return seen
+
+    def receive_one(ch: Channel) -> list[int]:
+        return list(ch.consumer())
+
+    def send(first: int, tx: Producer, how: random.Random) -> None:
+        with tx:
+            for n in range(first, first + count):
+                targets: list[Any] = [(ch, n) for ch in how.sample(channels, 2)]
+                select([*targets, (tx, n)], timeout=DEADLINE)
+
+    receivers = [
+        Task(lambda: receive_any(lanes.consumer())),
+        Task(lambda: receive_any(None)),
+        Task(lambda: receive_any(None)),
+        Task(lambda: receive_one(channels[0])),
+        Task(lambda: receive_one(channels[1])),
+    ]
+    txs = [lanes.producer(), lanes.producer()]
+    senders = [
+        Task(lambda k=k, tx=tx: send(k * count, tx, random.Random(seed + k)))  # type: ignore[misc]
+        for k, tx in enumerate(txs)
+    ]
+    for sender in senders:
+        sender.result()
+    for ch in (*channels, lanes):
+        ch.close()
+    seen = [item for receiver in receivers for item in receiver.result()]
+    assert sorted(seen) == list(range(2 * count))

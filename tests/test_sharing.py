@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bchan import Channel, Closed, EndOfChannel
-from bchan._channel import Mode
+from bchan._types import Mode
 from tests.support import DEADLINE, Task, drain, together, until_parked
 
 SHARED: list[Mode] = ["spmc", "mpmc"]
@@ -158,6 +158,32 @@ def test_a_thread_that_ends_between_reserve_and_commit_holds_nobody_up() -> None
         stalled.commit(1)
     stalled.send(6)
     assert ch.receive() == 6
+
+
+def test_a_thread_that_ends_gives_up_its_reservation_also_while_others_are_in_the_handle() -> None:
+    ch, stop = Channel("u4", capacity=8), threading.Event()
+    tx = ch.producer()
+
+    def knock() -> None:
+        while not stop.is_set():
+            with suppress(RuntimeError, ValueError):
+                tx.commit(1000)  # refused: there is no such reservation
+
+    def reserve() -> None:
+        while True:
+            with suppress(RuntimeError):  # the other thread is inside
+                tx.reserve(1)
+                return
+
+    knocking = Task(knock)
+    try:
+        for _ in range(200):
+            Task(reserve).result()
+            ch.send(5)
+            assert ch.receive(timeout=DEADLINE) == 5
+    finally:
+        stop.set()
+        knocking.result()
 
 
 def test_a_reservation_may_go_on_to_another_thread_while_its_own_lives() -> None:

@@ -16,9 +16,11 @@ Example:
 """
 
 from bchan._build import BuildInfo, __version__, build_info
-from bchan._channel import Channel
+from bchan._bytes import BytesConsumer, BytesProducer
+from bchan._channel import BytesChannel, Channel, PickledChannel
 from bchan._consumer import Consumer
 from bchan._core import ChannelError, Closed, EndOfChannel
+from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._selecting import Selected, aselect, select
 from bchan._stats import Stats
@@ -27,6 +29,9 @@ from bchan.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, ShutDown,
 
 __all__ = [
     "BuildInfo",
+    "BytesChannel",
+    "BytesConsumer",
+    "BytesProducer",
     "Channel",
     "ChannelError",
     "Closed",
@@ -35,6 +40,9 @@ __all__ = [
     "EndOfChannel",
     "Full",
     "LifoQueue",
+    "PickledChannel",
+    "PickledConsumer",
+    "PickledProducer",
     "PriorityQueue",
     "Producer",
     "Queue",

@@ -20,10 +20,10 @@ _ROWS = (list, tuple, np.ndarray)
 class _Sends(Protocol):
     """What sending in a task is made of."""
 
-    def try_send(self, item: object, /) -> bool: ...
-    def _send_ready(self, item: object, /) -> bool: ...
+    def try_send(self, item: Any, /) -> bool: ...
+    def _send_ready(self, item: Any, /) -> bool: ...
     def try_send_batch(self, batch: Any, /) -> int: ...
-    def _arm_send(self, alarm: int) -> bool: ...
+    def _arm_send(self, alarm: int, item: Any = None) -> bool: ...
     def _disarm_send(self, alarm: int) -> None: ...
 
 
@@ -37,9 +37,9 @@ class _Receives(Protocol):
     def _disarm_receive(self, alarm: int) -> None: ...
 
 
-async def wait_for_space(tx: _Sends) -> None:
-    """Wait until there may be space."""
-    await _wait(tx._arm_send, tx._disarm_send)
+async def wait_for_space(tx: _Sends, item: object) -> None:
+    """Wait until there may be space for the item."""
+    await _wait(lambda alarm: tx._arm_send(alarm, item), tx._disarm_send)
 
 
 async def wait_for_message(rx: _Receives) -> None:
@@ -86,7 +86,7 @@ class AwaitingSender:
         if not self._send_ready(item):
             await checkpoint()
             while not self.try_send(item):
-                await wait_for_space(self)
+                await wait_for_space(self, item)
 
     async def asend_batch(self: _Sends, batch: Iterable[object] | Array[Any]) -> None:
         """Send all items of a batch in order, waiting in the event loop.
@@ -121,7 +121,7 @@ class AwaitingSender:
                 sent += self.try_send_batch(items[sent:] if sent else items)
                 if sent == len(items):
                     return
-                await wait_for_space(self)
+                await wait_for_space(self, items[sent])
         except BaseException as error:
             error.sent = sent  # type: ignore[attr-defined]
             raise

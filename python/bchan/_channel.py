@@ -1,27 +1,35 @@
 """The channel."""
 
 import operator
+import os
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from bchan import _core
+from bchan import _core, _names, _sharing
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
+from bchan._bytes import BytesConsumer, BytesProducer
 from bchan._consumer import Consumer
 from bchan._leaving import masking_nothing
+from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._stats import Stats
+from bchan._types import Mode
 
-Mode = Literal["spsc", "mpsc", "spmc", "mpmc"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bchan._types import Bytes
+
 DEFAULT_CAPACITY = 1024
 DEFAULT_MAX_PRODUCERS = {"spsc": 1, "mpsc": 64, "spmc": 1, "mpmc": _core.MAX_PRODUCERS}
 
 
 @_core.hot_methods
 class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
-    """A bounded channel between threads: of any Python objects, or of typed messages.
+    """A bounded channel between threads: of any Python objects, of typed messages, or of bytes.
 
     In the modes `"mpmc"` and `"spmc"` all share one ring, and its messages have one order for all.
     Every message goes to one consumer. An mpmc channel can be used from any thread without a
@@ -36,21 +44,29 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
     block, or close it, if no consumer will come.
 
     Args:
-        dtype: What a message is: `object` for any Python object, or anything that `numpy.dtype`
-            takes and that is plain bytes, as numbers, times, fixed-length strings, and records of
-            them.
+        dtype: What a message is: `object` for any Python object; `bytes` for bytes of any length,
+            which makes a `BytesChannel`; or anything that `numpy.dtype` takes and that is plain
+            bytes, as numbers, times, fixed-length strings, and records of them.
         capacity: Messages that may be in flight, at least 1; rounded up to a power of two. In the
-            modes spsc and mpsc it is what each producer may have in flight. Memory is used only
-            where messages have been.
+            modes spsc and mpsc it is what each producer may have in flight. Of messages of bytes
+            it counts slots of 64 bytes. Memory is used only where messages have been.
         mode: How many producers and consumers there may be at a time: `"mpmc"` any number of both,
             `"spmc"` one producer, `"mpsc"` one consumer, `"spsc"` one of each.
         max_producers: Producers that may be registered at once, 1 to 4096; None for 64 in mode mpsc
             and 4096 in mode mpmc.
+        shared: Whether the channel lives in memory that processes share. Then it, and handles that
+            were never used, can be passed to other processes, through `multiprocessing` or a fork.
+            Linux. Objects are pickled then: see `PickledChannel`.
+        name: A name by which other programs of the same user find the channel, with
+            `Channel.attach`: letters, digits, dots, dashes, underscores. It is shared then, too.
+            The name is free again when the last process that has the channel has let go of it.
 
     Raises:
         TypeError: A dtype that is neither object nor plain bytes.
-        ValueError: A number out of range, or an unknown mode.
+        ValueError: A number out of range, an unknown mode, or a name that is none.
+        FileExistsError: A channel of that name exists.
         MemoryError: One ring would not fit into this machine's memory.
+        NotImplementedError: A shared channel on a system that has none.
 
     Example:
         >>> import bchan
@@ -62,9 +78,24 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         <bchan.Channel of uint64, mpsc, 0/1024, 0 of 4 producers>
     """
 
-    __slots__ = ("_mode",)
+    __slots__ = ("_mode", "_name", "_process")
     _mode: Mode
+    _name: str | None
+    _process: int
 
+    @overload
+    def __new__(
+        cls,
+        dtype: type[bytes],
+        capacity: int = DEFAULT_CAPACITY,
+        mode: Mode = "mpmc",
+        *,
+        max_producers: int | None = None,
+        shared: bool = False,
+        name: str | None = None,
+    ) -> "BytesChannel": ...
+
+    @overload
     def __new__(
         cls,
         dtype: npt.DTypeLike = object,
@@ -72,18 +103,99 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         mode: Mode = "mpmc",
         *,
         max_producers: int | None = None,
-    ) -> Self:
+        shared: bool = False,
+        name: str | None = None,
+    ) -> Self: ...
+
+    def __new__(
+        cls,
+        dtype: Any = object,
+        capacity: int = DEFAULT_CAPACITY,
+        mode: Mode = "mpmc",
+        *,
+        max_producers: int | None = None,
+        shared: bool = False,
+        name: str | None = None,
+    ) -> "Channel":
         """Make a channel; see the class."""
         most = _max_producers(mode, max_producers)
         capacity = _checked("capacity", capacity, _core.MAX_CAPACITY)
-        self = super().__new__(cls, np.dtype(dtype), capacity, mode, most)
-        self._mode = mode
+        of_bytes, is_shared = dtype is bytes, shared or name is not None
+        item = np.dtype(np.uint8 if of_bytes else dtype)
+        of_pickles = is_shared and item.kind == "O"
+        best = BytesChannel if of_bytes else PickledChannel if of_pickles else cls
+        kind: type[Channel] = best if cls is Channel else cls
+        if issubclass(kind, BytesChannel) != of_bytes:
+            raise TypeError(f"dtype must {'not ' if of_bytes else ''}be bytes, got {dtype!r}")
+        if issubclass(kind, PickledChannel) != of_pickles:
+            raise TypeError(
+                "dtype must be object, and shared, for a PickledChannel and no other class, got "
+                f"{dtype!r}, shared={is_shared}"
+            )
+        is_framed = issubclass(kind, BytesChannel | PickledChannel)
+        note = None
+        if is_shared:
+            what = None if of_bytes else item
+            note = _sharing.Note(what, mode, None if name is None else _names.checked(name))
+        packed = None if note is None else note.to_bytes()
+        self = super().__new__(kind, item, capacity, mode, most, is_framed, packed)
+        self._mode, self._name, self._process = mode, name, os.getpid()
+        if name is not None:
+            _names.claim(name, self._fd)
+            _sharing.hold(self)
         return self
+
+    @classmethod
+    def _of_note(cls, note: _sharing.Note, fd: int) -> "Channel":
+        """The channel of a descriptor, which stays the caller's, with what its note says."""
+        item = np.dtype(np.uint8) if note.dtype is None else note.dtype
+        kind = BytesChannel if note.dtype is None else PickledChannel if item.kind == "O" else cls
+        is_framed = kind is not cls
+        self = super().__new__(kind, item, 1, note.mode, 1, is_framed, None, fd)
+        self._mode, self._name, self._process = note.mode, note.name, os.getpid()
+        return self
+
+    @staticmethod
+    def attach(name: str) -> "Channel":
+        """Find a channel that another program of this user made, by its name.
+
+        Args:
+            name: As the maker gave it.
+
+        Returns:
+            The same channel: what one process sends, the other receives.
+
+        Raises:
+            FileNotFoundError: There is none, or the processes that had it are gone.
+            PermissionError: It is another user's.
+            ValueError: A name that is none, or memory that holds no channel of this build.
+
+        Example:
+            >>> import bchan
+            >>> ch = bchan.Channel("u8", name="example-of-attach")
+            >>> bchan.Channel.attach("example-of-attach").send(7)
+            >>> ch.receive()
+            7
+        """
+        return _sharing.attach(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _sharing.reduce_channel(self)
 
     @property
     def mode(self) -> Mode:
         """Who may use the channel at once: `"spsc"`, `"mpsc"`, `"spmc"` or `"mpmc"`."""
         return self._mode
+
+    @property
+    def name(self) -> str | None:
+        """By what name other programs find the channel; None if by none."""
+        return self._name
+
+    @property
+    def shared(self) -> bool:
+        """Whether the channel lives in memory that processes share."""
+        return self._fd >= 0
 
     def producer(self) -> Producer:
         """Register a producer, at any time and from any thread.
@@ -153,10 +265,154 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
             self.close()
 
     def __repr__(self) -> str:
-        fill = f"{len(self)}/{self.capacity}"
+        if self._process != os.getpid() and not self.shared:
+            return f"<bchan.Channel of {self._kind()}, {self.mode}, of process {self._process}>"
         producers = f"{self.active_producers} of {self.max_producers} producers"
         closed = ", closed" if self.closed else ""
-        return f"<bchan.Channel of {self.dtype}, {self.mode}, {fill}, {producers}{closed}>"
+        kind, fill = self._kind(), self._fill()
+        return f"<bchan.Channel of {kind}, {self.mode}, {fill}, {producers}{closed}>"
+
+    def _kind(self) -> str:
+        return str(self.dtype)
+
+    def _fill(self) -> str:
+        return f"{len(self)}/{self.capacity}"
+
+
+@_core.bytes_methods
+class BytesChannel(Channel):
+    """A channel whose messages are bytes of any length: what `Channel(bytes)` makes.
+
+    A message takes as many slots of 64 bytes as it needs, and one at least; `capacity` counts
+    slots. `send` takes any contiguous buffer and copies it; `receive` gives bytes. `reserve` and
+    `peek` write and read a message where it is.
+
+    Args:
+        dtype: `bytes`.
+        capacity: Slots that may be in flight, at least 1; rounded up to a power of two. In the
+            modes spsc and mpsc it is what each producer may have in flight.
+        mode: As for `Channel`.
+        max_producers: As for `Channel`.
+
+    Raises:
+        TypeError: Another dtype.
+        ValueError: A number out of range, or an unknown mode.
+        MemoryError: One ring would not fit into this machine's memory.
+
+    Example:
+        >>> import bchan
+        >>> ch = bchan.Channel(bytes, capacity=1024)
+        >>> ch.send(b"as long as you like")
+        >>> ch.receive()
+        b'as long as you like'
+        >>> ch.max_message_size
+        65536
+        >>> ch
+        <bchan.Channel of bytes, mpmc, 0 in 1024 slots, 0 of 4096 producers>
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def send(self, item: Bytes, /, timeout: float | None = None) -> None: ...  # type: ignore[override]
+        def try_send(self, item: Bytes, /) -> bool: ...  # type: ignore[override]
+        def send_batch(  # type: ignore[override]
+            self, batch: Iterable[Bytes], /, timeout: float | None = None
+        ) -> None: ...
+        def try_send_batch(self, batch: Iterable[Bytes], /) -> int: ...  # type: ignore[override]
+        def receive(self, /, timeout: float | None = None) -> bytes: ...
+        def receive_batch(self, n: int, /, timeout: float | None = None) -> list[bytes]: ...
+        def try_receive_batch(self, n: int, /) -> list[bytes]: ...
+        def receive_into(self, buffer: Bytes, /, timeout: float | None = None) -> int: ...
+        def try_receive_into(self, buffer: Bytes, /) -> int | None: ...  # type: ignore[override]
+
+    @property
+    def dtype(self) -> type[bytes]:  # type: ignore[override]
+        """What a message is: `bytes`."""
+        return bytes
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of the longest message: all slots."""
+        return self.capacity * _core.FRAME_SLOT
+
+    def producer(self) -> BytesProducer:  # type: ignore[override]
+        """Register a producer; see `Channel.producer`."""
+        return BytesProducer(self)
+
+    def consumer(self) -> BytesConsumer:  # type: ignore[override]
+        """Register a consumer; see `Channel.consumer`."""
+        return BytesConsumer(self)
+
+    def _kind(self) -> str:
+        return "bytes"
+
+    def _fill(self) -> str:
+        return f"{len(self)} in {self.capacity} slots"
+
+
+@_core.pickled_methods
+class PickledChannel(Channel):
+    """A channel of objects between processes: what `Channel(shared=True)` or a name makes.
+
+    Small built-ins (None, bools, ints, floats, strings, bytes, and tuples, lists and dicts of
+    those) travel as they are, all others pickled by protocol 5, and large buffers, as those of
+    NumPy arrays, beside the pickle: copied once into the channel and once out, or not at all on
+    the receiving side by `rx.view()`. What can't be pickled raises in the sender, and nothing is
+    sent.
+
+    Unpickling runs what whoever can write to the channel's memory wants run: processes of the same
+    user. If you don't trust those, use `Channel(bytes)`.
+
+    A message takes as many slots of 64 bytes as it needs, and one at least; `capacity` counts
+    slots. `send_batch` puts up to 255 objects of a list into one message; `len` and `stats` count
+    messages.
+
+    Args:
+        dtype: `object`.
+        capacity: Slots that may be in flight, at least 1; rounded up to a power of two. In the
+            modes spsc and mpsc it is what each producer may have in flight.
+        mode: As for `Channel`.
+        max_producers: As for `Channel`.
+        shared: As for `Channel`; True, unless there is a name.
+        name: As for `Channel`.
+
+    Raises:
+        TypeError: Another dtype.
+        ValueError: A number out of range, or an unknown mode.
+        MemoryError: One ring would not fit into this machine's memory.
+
+    Example:
+        >>> import bchan, numpy as np
+        >>> ch = bchan.Channel(shared=True)
+        >>> ch.send({"any": "object", "array": np.arange(3)})
+        >>> ch.receive()
+        {'any': 'object', 'array': array([0, 1, 2])}
+        >>> ch
+        <bchan.Channel of pickled objects, mpmc, 0 in 1024 slots, 0 of 4096 producers>
+    """
+
+    __slots__ = ()
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of the longest message, pickled: all slots."""
+        return self.capacity * _core.FRAME_SLOT
+
+    def producer(self) -> PickledProducer:  # type: ignore[override]
+        """Register a producer; see `Channel.producer`."""
+        return PickledProducer(self)
+
+    def consumer(self) -> PickledConsumer:  # type: ignore[override]
+        """Register a consumer; see `Channel.consumer`."""
+        return PickledConsumer(self)
+
+    def _kind(self) -> str:
+        return "pickled objects"
+
+    def _fill(self) -> str:
+        return f"{len(self)} in {self.capacity} slots"
 
 
 def _max_producers(mode: Mode, max_producers: int | None) -> int:

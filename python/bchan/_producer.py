@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from bchan import _core
+from bchan import _core, _sharing
 from bchan._awaiting import AwaitingSender
 from bchan._leaving import masking_nothing
 from bchan._types import Array
+
+if TYPE_CHECKING:
+    from bchan._channel import Channel
 
 
 @_core.hot_methods
@@ -27,7 +30,18 @@ class Producer(AwaitingSender, _core.Producer):
         [1, 2, 3]
     """
 
-    __slots__ = ()
+    __slots__ = ("_channel",)
+    _channel: "Channel | None"
+
+    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
+        """Register; see `Channel.producer`."""
+        self = super().__new__(cls, channel, ticket)
+        # With it the handle is passed to another process.
+        self._channel = channel if channel.shared else None
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (_sharing.checked(self._channel), self._ticket())
 
     @contextmanager
     def batch(self, n: int, timeout: float | None = None) -> Iterator[Array[Any]]:

@@ -1,6 +1,7 @@
 """Taking exactly one of several operations: the one that is ready.
 
-Nothing polls: all the channels get the same eventfd to write, and whoever selects sleeps on it.
+Nothing polls. A thread sleeps on the futexes of all the channels at once, if the system can do that
+for so many (Linux, 128); otherwise, and in an event loop, they all get the same eventfd to write.
 """
 
 import math
@@ -8,21 +9,32 @@ import os
 import random
 import select as system
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from bchan._alarms import LentAlarm
-from bchan._channel import Channel
+from bchan._bytes import BytesConsumer, BytesProducer
+from bchan._channel import BytesChannel, Channel, PickledChannel
 from bchan._consumer import Consumer
-from bchan._core import ChannelError
+from bchan._core import MOST_CASES, ChannelError, wait_for_any
+from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._timers import LONGEST, Timer
 
-Source: TypeAlias = Consumer | Channel | Timer
-Target: TypeAlias = Producer | Channel
+Source: TypeAlias = Consumer | BytesConsumer | PickledConsumer | Channel | Timer
+Target: TypeAlias = Producer | BytesProducer | PickledProducer | Channel
 Case: TypeAlias = Source | tuple[Target, Any]
 
+# Their senders wait for room of different sizes, which one futex can't tell.
+_OF_FRAMES: Final = (
+    BytesChannel,
+    BytesConsumer,
+    BytesProducer,
+    PickledChannel,
+    PickledConsumer,
+    PickledProducer,
+)
 _nothing: Final = object()
 
 
@@ -38,7 +50,7 @@ class Selected(NamedTuple):
 class _Receive:
     """A receiver, as a case."""
 
-    def __init__(self, who: Consumer | Channel) -> None:
+    def __init__(self, who: Consumer | BytesConsumer | PickledConsumer | Channel) -> None:
         self.who = who
 
     def attempt(self) -> Any:
@@ -56,14 +68,14 @@ class _Receive:
 class _Send:
     """A sender with an item, as a case."""
 
-    def __init__(self, who: Target, item: object) -> None:
+    def __init__(self, who: Target, item: Any) -> None:
         self.who, self.item = who, item
 
     def attempt(self) -> Any:
         return self.item if self.who.try_send(self.item) else _nothing
 
     def arm(self, fd: int) -> bool:
-        return self.who._arm_send(fd)
+        return self.who._arm_send(fd, self.item)
 
     def disarm(self, fd: int) -> None:
         self.who._disarm_send(fd)
@@ -93,6 +105,10 @@ class _Moment:
 
 
 _Operation: TypeAlias = _Receive | _Send | _Moment
+
+_Wait: TypeAlias = Callable[[Sequence[_Operation], float], AbstractContextManager[object]]
+"""Sleeps until one of the operations may be possible, or so many seconds. Others are woken for what
+is left, of what it was woken for, at the end of the `with` block."""
 
 
 def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
@@ -127,18 +143,14 @@ def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
         5
     """
     operations, end = _operations(cases), _end(timeout)
-    while True:
-        done = _attempt(operations)
-        if done is not None:
-            return done
+    done = _attempt(operations)
+    while done is None:
         if time.monotonic() >= end:
             raise TimeoutError(f"select timed out after {timeout} s: no case is ready")
-        with _eventfd() as fd:
-            try:
-                if not _arm(operations, fd):
-                    _sleep(fd, _earliest(operations, end) - time.monotonic())
-            finally:
-                _disarm(operations, fd)
+        wait = _way_to_wait(operations)
+        with wait(operations, max(_earliest(operations, end) - time.monotonic(), 0.0)):
+            done = _attempt(operations)
+    return done
 
 
 async def aselect(cases: Iterable[Case]) -> Selected:
@@ -190,9 +202,9 @@ def _operation(case: Case) -> _Operation:
     match case:
         case Timer():
             return _Moment(case)
-        case Consumer() | Channel():
+        case Consumer() | BytesConsumer() | PickledConsumer() | Channel():
             return _Receive(case)
-        case (Producer() | Channel() as sender, item):
+        case (Producer() | BytesProducer() | PickledProducer() | Channel() as sender, item):
             return _Send(sender, item)
         case _:
             raise TypeError(
@@ -227,6 +239,30 @@ def _earliest(operations: Sequence[_Operation], end: float) -> float:
     return min(end, *(operation.due for operation in operations))
 
 
+def _way_to_wait(operations: Sequence[_Operation]) -> _Wait:
+    channels = [operation.who for operation in operations if not isinstance(operation, _Moment)]
+    is_of_items = not any(isinstance(who, _OF_FRAMES) for who in channels)
+    return _by_futexes if is_of_items and 1 <= len(channels) <= MOST_CASES else _by_eventfd
+
+
+def _by_futexes(operations: Sequence[_Operation], seconds: float) -> AbstractContextManager[object]:
+    receivers: list[Any] = [each.who for each in operations if isinstance(each, _Receive)]
+    senders: list[Any] = [each.who for each in operations if isinstance(each, _Send)]
+    return wait_for_any(receivers, senders, seconds)
+
+
+@contextmanager
+def _by_eventfd(operations: Sequence[_Operation], seconds: float) -> Iterator[None]:
+    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        if not _arm(operations, fd):
+            _sleep(fd, seconds)
+        yield
+    finally:
+        _disarm(operations, fd)
+        os.close(fd)
+
+
 def _arm(operations: Sequence[_Operation], fd: int) -> bool:
     """Have all channels write the eventfd, unless an operation is ready now: then true."""
     return any(operation.arm(fd) for operation in operations)
@@ -237,17 +273,8 @@ def _disarm(operations: Sequence[_Operation], fd: int) -> None:
         operation.disarm(fd)
 
 
-@contextmanager
-def _eventfd() -> Iterator[int]:
-    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def _sleep(fd: int, seconds: float) -> None:
     """Sleep until the eventfd is written, a month at most; never wake too early."""
     poll = system.poll()
     poll.register(fd, system.POLLIN)
-    poll.poll(math.ceil(min(max(seconds, 0.0), LONGEST) * 1000))
+    poll.poll(math.ceil(min(seconds, LONGEST) * 1000))

@@ -26,6 +26,8 @@ class Stats:
     """Seconds that threads spent parked, added up."""
     abandoned: int
     """Slots of a shared ring that were reserved and never sent; consumers pass them."""
+    deaths: int
+    """Handles in a channel between processes whose process died, and that were cleared up after."""
     bytes_mapped: int
     """Bytes of address space that the channel takes; memory is used only where it was touched."""
     mirrored: bool

@@ -3,13 +3,15 @@
 import click
 
 import bchan
+from bchan._names_commands import info, ls, rm
 from bchan.bench.commands import bench
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bchan.__version__, prog_name="bchan")
 def cli() -> None:
-    """Typed channels between threads: measure them on this machine."""
+    """Channels between threads and processes: measure them here, see those with a name."""
 
 
-cli.add_command(bench)
+for command in (bench, ls, info, rm):
+    cli.add_command(command)

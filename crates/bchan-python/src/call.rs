@@ -4,9 +4,13 @@
 //! the ring in one go. A call that has to wait lets go of the GIL, and does there whatever needs no
 //! Python: it waits, and copies the rest of a batch. `sending` and `receiving` say how.
 
-use bchan::Deadline;
+use bchan::{Deadline, Stop};
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::prelude::*;
 
 use crate::arguments::Timeout;
+use crate::detached::detached;
+use crate::errors::from_stop;
 use crate::gate::Entry;
 use crate::item::ItemType;
 
@@ -37,5 +41,27 @@ impl Patience {
     /// What to say when it is over.
     pub(crate) fn late(&self, call: &str, state: &str) -> String {
         format!("{call} timed out after {}: {state}", self.timeout)
+    }
+}
+
+/// Does `work`, which waits, without the GIL, through signals. `state` says what it waits to see changed.
+pub(crate) fn wait<T: Send>(
+    py: Python<'_>,
+    entry: &mut impl Entry,
+    call: &str,
+    patience: &mut Patience,
+    state: impl Fn() -> String,
+    mut work: impl FnMut(Deadline) -> Result<T, Stop> + Send,
+) -> PyResult<T> {
+    entry.mark();
+    let Some(deadline) = patience.deadline() else {
+        return Err(PyTimeoutError::new_err(patience.late(call, &state())));
+    };
+    loop {
+        match detached(py, || work(deadline)) {
+            Ok(done) => return Ok(done),
+            Err(Stop::Interrupted) => entry.check_signals(py)?,
+            Err(stop) => return Err(from_stop(stop, || patience.late(call, &state()))),
+        }
     }
 }

@@ -1,20 +1,26 @@
 //! The channel.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use bchan::{Barrier, Config, Mode, Port, Receiver, Receiving, Sender, Sending};
+use bchan::{Barrier, Config, FramePort, FrameReceiver, FrameSender, Mode, Port, Receiver, Sender};
 use numpy::PyArrayDescr;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use pyo3::{Borrowed, ffi};
 
 use crate::call::Call;
 use crate::contents::Contents;
 use crate::detached::detached;
-use crate::errors::from_config;
-use crate::gate::{Visit, check_process, generation};
+use crate::errors::{from_config, from_handle, must_be};
+use crate::frames::buffer::Payload;
+use crate::frames::receiving::{FrameInlet, take};
+use crate::frames::sending::{FrameCall, FrameOutlet};
+use crate::gate::{ANYWHERE, Visit, check_process, generation, is_home};
 use crate::item::ItemType;
+use crate::pickled::sending as pickled;
 use crate::receiving::{Inlet, receive_bits};
 use crate::sending::{Outlet, send_bits};
 
@@ -25,21 +31,49 @@ pub(crate) struct Channel {
     item: ItemType,
     /// The way to send and receive without a handle, in mode mpmc.
     port: Option<Port>,
+    /// The same for messages of any length.
+    frame_port: Option<FramePort>,
     /// Whether messages are objects that are sent and received under the GIL.
     is_under_the_gil: bool,
     contents: Py<Contents>,
     /// The process that made it.
     made_in: u32,
+    /// Whether messages are objects in frames.
+    is_pickled: bool,
 }
 
-/// `sent, received, waits, wakes, spins, time_parked, abandoned, bytes_mapped, mirrored, barrier`
-type StatsTuple = (u64, u64, u64, u64, u64, f64, u64, u64, bool, &'static str);
+/// `sent, received, waits, wakes, spins, time_parked, abandoned, deaths, bytes_mapped, mirrored, barrier`
+type StatsTuple = (u64, u64, u64, u64, u64, f64, u64, u64, u64, bool, &'static str);
 
 impl Channel {
     /// The core's channel, in the process that made it.
     pub(crate) fn core(&self) -> PyResult<&bchan::Channel> {
         check_process(self.made_in, "channel")?;
         Ok(&self.core)
+    }
+
+    /// The same, of a channel whose messages are items.
+    pub(crate) fn core_of_items(&self) -> PyResult<&bchan::Channel> {
+        match self.core.is_framed() {
+            false => self.core(),
+            true => Err(PyTypeError::new_err("channel must be of items or objects, got one of bytes")),
+        }
+    }
+
+    /// The same, of a channel whose messages are bytes.
+    pub(crate) fn framed_core(&self) -> PyResult<&bchan::Channel> {
+        match self.core.is_framed() && !self.is_pickled {
+            true => self.core(),
+            false => Err(PyTypeError::new_err("channel must be of bytes, got one of items or objects")),
+        }
+    }
+
+    /// The same, of a channel whose messages are objects for any process.
+    pub(crate) fn pickled_core(&self) -> PyResult<&bchan::Channel> {
+        match self.is_pickled {
+            true => self.core(),
+            false => Err(PyTypeError::new_err("channel must be of objects for any process, got another")),
+        }
     }
 
     pub(crate) fn descr(&self) -> &Py<PyArrayDescr> {
@@ -51,12 +85,51 @@ impl Channel {
     }
 
     pub(crate) fn is_mpmc(&self) -> bool {
-        self.port.is_some()
+        self.port.is_some() || self.frame_port.is_some()
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.made_in == ANYWHERE
+    }
+
+    /// The channel of a descriptor, which stays the caller's.
+    fn attached(dtype: &Bound<'_, PyArrayDescr>, fd: i32) -> PyResult<Self> {
+        let (core, item) = (attach(fd)?, ItemType::new(dtype)?);
+        if !core.is_framed() {
+            refuse_pointers(&item)?;
+        }
+        // Frames are of bytes, whatever the size of their slots.
+        if core.item_size() != item.size() && !core.is_framed() {
+            return Err(must_be("the dtype's item size", core.item_size(), item.size()));
+        }
+        Self::of(dtype.py(), core, item)
+    }
+
+    fn of(py: Python<'_>, core: bchan::Channel, item: ItemType) -> PyResult<Self> {
+        let port = if core.mode() == Mode::Mpmc { core.port() } else { None };
+        let frame_port = core.frame_port();
+        let is_pickled = core.is_framed() && item.is_object();
+        let contents = Contents::new(py, core.clone(), item.is_object() && !is_pickled)?;
+        let is_under_the_gil = port.as_ref().is_some_and(Port::has_words) && item.is_object();
+        let made_in = if core.fd().is_some() { ANYWHERE } else { generation() };
+        Ok(Self { core, item, port, frame_port, is_under_the_gil, contents, made_in, is_pickled })
     }
 
     #[inline(always)]
     fn port(&self) -> PyResult<&Port> {
         self.port.as_ref().ok_or_else(needs_mpmc)
+    }
+
+    /// Lets a call in that needs no handle, or says why it can't.
+    #[inline(always)]
+    pub(crate) fn enter(&self) -> PyResult<(Visit, &Port)> {
+        let port = self.port()?;
+        Visit::new(self.made_in).map(|visit| (visit, port))
+    }
+
+    #[inline(always)]
+    fn frame_port(&self) -> PyResult<&FramePort> {
+        self.frame_port.as_ref().ok_or_else(needs_mpmc)
     }
 }
 
@@ -65,6 +138,27 @@ fn needs_mpmc() -> PyErr {
     PyRuntimeError::new_err(
         "only a channel of mode 'mpmc' can be used without a handle: call producer() or consumer()",
     )
+}
+
+/// Refuses objects as items in memory that processes share: a reference means nothing in another process.
+fn refuse_pointers(item: &ItemType) -> PyResult<()> {
+    match item.is_object() {
+        true => Err(PyTypeError::new_err("dtype must be plain bytes in a shared channel, got object")),
+        false => Ok(()),
+    }
+}
+
+/// Attaches to the channel of a descriptor, which stays the caller's.
+fn attach(fd: i32) -> PyResult<bchan::Channel> {
+    // SAFETY: it is used for this call; if it is none, the system says so.
+    let copy = unsafe { BorrowedFd::borrow_raw(fd.max(0)) }.try_clone_to_owned()?;
+    bchan::Channel::attach(copy).map_err(|error| from_config(&error))
+}
+
+/// What the maker of the channel of a descriptor left for those who attach to it.
+#[pyfunction]
+pub(crate) fn read_note(py: Python<'_>, fd: i32) -> PyResult<Py<PyBytes>> {
+    Ok(PyBytes::new(py, &attach(fd)?.note()).unbind())
 }
 
 /// Makes the core's channel. With the GIL, objects are only ever sent and received under it.
@@ -92,7 +186,8 @@ impl Outlet for Channel {
         _py: Python<'_>,
         work: impl FnOnce(&mut Call<'_, Sender<&Port>, Visit>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (mut handle, entry) = (self.port()?.sender(), Visit::new(self.made_in)?);
+        let (entry, port) = self.enter()?;
+        let mut handle = port.sender().map_err(from_handle)?;
         work(&mut Call { handle: &mut handle, entry, item: &self.item })
     }
 
@@ -103,7 +198,7 @@ impl Outlet for Channel {
         {
             let bits = item.as_ptr() as u64;
             // SAFETY: the GIL is the lock.
-            let sent = self.made_in == generation() && unsafe { port.send_word(bits) };
+            let sent = is_home(self.made_in) && unsafe { port.send_word(bits) };
             if sent {
                 self.item.own(bits);
             }
@@ -111,7 +206,10 @@ impl Outlet for Channel {
         }
         let Some(bits) = self.item.quick_bits(item) else { return false };
         let Some(port) = &self.port else { return false };
-        self.made_in == generation() && send_bits(&mut port.sender(), &self.item, bits)
+        if !is_home(self.made_in) {
+            return false;
+        }
+        port.sender().is_ok_and(|mut tx| send_bits(&mut tx, &self.item, bits))
     }
 }
 
@@ -130,7 +228,8 @@ impl Inlet for Channel {
         _py: Python<'_>,
         work: impl FnOnce(&mut Call<'_, Receiver<&Port>, Visit>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (mut handle, entry) = (self.port()?.receiver(), Visit::new(self.made_in)?);
+        let (entry, port) = self.enter()?;
+        let mut handle = port.receiver().map_err(from_handle)?;
         work(&mut Call { handle: &mut handle, entry, item: &self.item })
     }
 
@@ -140,12 +239,13 @@ impl Inlet for Channel {
             && self.is_under_the_gil
         {
             // SAFETY: the GIL is the lock.
-            let word = if self.made_in == generation() { unsafe { port.receive_word() } } else { None };
+            let word = if is_home(self.made_in) { unsafe { port.receive_word() } } else { None };
             return word.map_or(ptr::null_mut(), |object| object as *mut ffi::PyObject);
         }
         match &self.port {
-            Some(port) if self.made_in == generation() && !self.item.is_foreign() => {
-                let object = receive_bits(py, &mut port.receiver(), &self.item);
+            Some(port) if is_home(self.made_in) && !self.item.is_foreign() => {
+                let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };
+                let object = receive_bits(py, &mut rx, &self.item);
                 if object.is_null() {
                     // SAFETY: this thread is attached. If something failed, the long way will fail again.
                     unsafe { ffi::PyErr_Clear() };
@@ -157,31 +257,104 @@ impl Inlet for Channel {
     }
 }
 
+impl FrameOutlet for Channel {
+    type Handle<'a> = FrameSender<&'a FramePort>;
+    type Entry<'a> = Visit;
+
+    #[inline(always)]
+    fn send_with<T>(
+        &self,
+        _py: Python<'_>,
+        work: impl FnOnce(&mut FrameCall<'_, FrameSender<&FramePort>, Visit>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let (port, entry) = (self.frame_port()?, Visit::new(self.made_in)?);
+        let mut handle = port.sender().map_err(from_handle)?;
+        work(&mut FrameCall { handle: &mut handle, entry })
+    }
+
+    #[inline(always)]
+    fn send_quickly(&self, message: &impl Payload) -> bool {
+        let Some(port) = &self.frame_port else { return false };
+        if !is_home(self.made_in) || message.frame().len > self.most() {
+            return false;
+        }
+        let Ok(mut tx) = port.sender() else { return false };
+        message.put(&mut tx) == Ok(true)
+    }
+
+    #[inline(always)]
+    fn most(&self) -> usize {
+        self.core.max_len()
+    }
+}
+
+impl FrameInlet for Channel {
+    type Handle<'a> = FrameReceiver<&'a FramePort>;
+    type Entry<'a> = Visit;
+
+    #[inline(always)]
+    fn receive_with<T>(
+        &self,
+        _py: Python<'_>,
+        work: impl FnOnce(&mut FrameCall<'_, FrameReceiver<&FramePort>, Visit>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let (port, entry) = (self.frame_port()?, Visit::new(self.made_in)?);
+        let mut handle = port.receiver().map_err(from_handle)?;
+        work(&mut FrameCall { handle: &mut handle, entry })
+    }
+
+    #[inline(always)]
+    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        let (Some(port), Ok(mut entry)) = (&self.frame_port, Visit::new(self.made_in)) else {
+            return ptr::null_mut();
+        };
+        let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };
+        let object = take(py, &mut rx, &mut entry);
+        if object.is_null() {
+            // SAFETY: this thread is attached. If something failed, the long way will fail again.
+            unsafe { ffi::PyErr_Clear() };
+        }
+        object
+    }
+}
+
 #[pymethods]
 impl Channel {
     #[new]
+    #[pyo3(signature = (dtype, capacity, mode, max_producers, is_framed=false, note=None, fd=None))]
+    #[allow(clippy::too_many_arguments, reason = "the package's own __new__ has names for them")]
     fn new(
         py: Python<'_>,
         dtype: &Bound<'_, PyArrayDescr>,
         capacity: usize,
         mode: &str,
         max_producers: usize,
+        is_framed: bool,
+        note: Option<Vec<u8>>,
+        fd: Option<i32>,
     ) -> PyResult<Self> {
+        if let Some(fd) = fd {
+            return Self::attached(dtype, fd);
+        }
         let item = ItemType::new(dtype)?;
-        let core_mode = match mode {
+        let mode = match mode {
             "spsc" | "mpsc" => Mode::Mpsc,
             "spmc" => Mode::Spmc,
             "mpmc" => Mode::Mpmc,
             _ => return Err(PyValueError::new_err(format!("mode must be one of the four, got {mode:?}"))),
         };
+        if note.is_some() && !is_framed {
+            refuse_pointers(&item)?;
+        }
+        let (item_size, is_shared, note) = (item.size(), note.is_some(), note.unwrap_or_default());
         let config =
-            Config { mode: core_mode, item_size: item.size(), capacity, max_producers, ..Config::default() };
+            Config { mode, item_size, capacity, max_producers, is_shared, note, ..Config::default() };
         let is_object = item.is_object();
-        let core = detached(py, || make(&config, is_object)).map_err(|error| from_config(&error))?;
-        let port = if core_mode == Mode::Mpmc { core.port() } else { None };
-        let contents = Contents::new(py, core.clone(), is_object)?;
-        let is_under_the_gil = port.as_ref().is_some_and(Port::has_words) && is_object;
-        Ok(Self { core, item, port, is_under_the_gil, contents, made_in: generation() })
+        let core = detached(py, || match is_framed {
+            true => bchan::Channel::of_frames(&config),
+            false => make(&config, is_object),
+        });
+        Self::of(py, core.map_err(|error| from_config(&error))?, item)
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "as PyO3 wants it")]
@@ -200,26 +373,54 @@ impl Channel {
         Ok(())
     }
 
-    /// Has an eventfd written once there may be space, unless there may be now: then true.
-    fn _arm_send(&self, alarm: i32) -> PyResult<bool> {
+    /// `(pid, is_producer, is_alive)` of every handle, in whatever process.
+    fn _participants(&self) -> Vec<(u32, bool, bool)> {
+        let all = self.core.participants().into_iter();
+        all.map(|participant| (participant.pid, participant.is_producer, participant.is_alive)).collect()
+    }
+
+    /// The processes of the last handles that were cleared up after, the latest first.
+    fn _dead(&self) -> Vec<u32> {
+        self.core.dead()
+    }
+
+    /// The descriptor of the memory of a channel that processes share; -1 of others. It stays the channel's.
+    #[getter]
+    fn _fd(&self) -> i32 {
+        self.core.fd().map_or(-1, |fd| fd.as_raw_fd())
+    }
+
+    /// Has an eventfd written once there may be space for the item, unless there may be now: then true.
+    #[pyo3(signature = (alarm, item=None))]
+    fn _arm_send(&self, alarm: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         check_process(self.made_in, "channel")?;
-        Ok(self.port()?.sender().arm(alarm))
+        match &self.frame_port {
+            Some(port) => {
+                let item = item.as_ref().map(Bound::as_borrowed);
+                let len = if self.is_pickled { pickled::len_of(self, item) } else { self.len_of(item) }?;
+                Ok(port.arm_room(len, alarm))
+            }
+            None => Ok(self.port()?.arm_space(alarm)),
+        }
     }
 
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.
     fn _disarm_send(&self, alarm: i32) {
-        self.core.disarm(alarm);
+        self.contents.get().disarm(alarm);
     }
 
     /// Has an eventfd written once there may be a message, unless there may be now: then true.
     fn _arm_receive(&self, alarm: i32) -> PyResult<bool> {
         check_process(self.made_in, "channel")?;
-        Ok(self.port()?.receiver().arm(alarm))
+        match &self.frame_port {
+            Some(port) => Ok(port.arm_arrivals(alarm)),
+            None => Ok(self.port()?.arm_arrivals(alarm)),
+        }
     }
 
     /// Takes back what `_arm_receive` did; harmless if there is nothing to take back.
     fn _disarm_receive(&self, alarm: i32) {
-        self.core.disarm(alarm);
+        self.contents.get().disarm(alarm);
     }
 
     /// Whether the channel was closed.
@@ -238,6 +439,12 @@ impl Channel {
     #[getter]
     fn max_producers(&self) -> usize {
         self.core.max_producers()
+    }
+
+    /// Bytes of the longest message of a channel of bytes; None if messages are something else.
+    #[getter]
+    fn max_message_size(&self) -> Option<usize> {
+        self.core.is_framed().then(|| self.core.max_len())
     }
 
     /// The dtype of a message.
@@ -275,6 +482,7 @@ impl Channel {
             stats.spins,
             stats.time_parked.as_secs_f64(),
             stats.abandoned,
+            stats.deaths,
             stats.bytes_mapped,
             stats.mirrored,
             barrier,

@@ -9,12 +9,12 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use crate::gate::generation;
+use crate::gate::{ANYWHERE, generation, is_home};
 
 /// A channel's memory and the messages in it. Opaque to Python.
 #[pyclass(frozen, module = "bchan._core")]
 pub(crate) struct Contents {
-    pub(crate) channel: bchan::Channel,
+    channel: bchan::Channel,
     is_object: bool,
     /// The process that made it.
     made_in: u32,
@@ -22,7 +22,16 @@ pub(crate) struct Contents {
 
 impl Contents {
     pub(crate) fn new(py: Python<'_>, channel: bchan::Channel, is_object: bool) -> PyResult<Py<Self>> {
-        Py::new(py, Self { channel, is_object, made_in: generation() })
+        let made_in = if channel.fd().is_some() { ANYWHERE } else { generation() };
+        Py::new(py, Self { channel, is_object, made_in })
+    }
+
+    /// Takes an alarm back, in the process that armed it: in the child of a fork the alarms may be locked
+    /// by a thread that is not there, and whom it would wake is another process's.
+    pub(crate) fn disarm(&self, alarm: i32) {
+        if is_home(self.made_in) {
+            self.channel.disarm(alarm);
+        }
     }
 
     /// Visits the objects in flight; those of another process's channel are not ours.

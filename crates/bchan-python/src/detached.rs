@@ -14,6 +14,13 @@ unsafe extern "C-unwind" {
     pub(crate) fn PyNumber_Index(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
     /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
     pub(crate) fn PyFloat_AsDouble(object: *mut ffi::PyObject) -> f64;
+    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
+    pub(crate) fn PyObject_Vectorcall(
+        callable: *mut ffi::PyObject,
+        arguments: *const *mut ffi::PyObject,
+        positional: usize,
+        names: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
 }
 
 /// Lets go of the interpreter, does `work`, and comes back.
@@ -83,6 +90,10 @@ pub(crate) struct Attached(Option<Py<PyAny>>);
 impl Attached {
     pub(crate) fn new(object: Py<PyAny>) -> Self {
         Self(Some(object))
+    }
+
+    pub(crate) fn into_bound(mut self, py: Python<'_>) -> Bound<'_, PyAny> {
+        self.0.take().expect("it is taken once").into_bound(py)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use bchan::{ConfigError, HandleError, Stop};
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyNotImplementedError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -24,6 +24,7 @@ pyo3::create_exception!(
 pub(crate) fn from_config(error: &ConfigError) -> PyErr {
     match error {
         ConfigError::Memory { .. } | ConfigError::Map { .. } => PyMemoryError::new_err(error.to_string()),
+        ConfigError::NotShareable => PyNotImplementedError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }
 }
@@ -31,9 +32,7 @@ pub(crate) fn from_config(error: &ConfigError) -> PyErr {
 pub(crate) fn from_handle(error: HandleError) -> PyErr {
     match error {
         HandleError::Closed | HandleError::Ended => Closed::new_err(error.to_string()),
-        HandleError::ProducersTaken { .. } | HandleError::ConsumersTaken { .. } => {
-            PyRuntimeError::new_err(error.to_string())
-        }
+        _ => PyRuntimeError::new_err(error.to_string()),
     }
 }
 

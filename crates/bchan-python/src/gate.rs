@@ -5,6 +5,7 @@
 //! | `CLOSED` | the handle was closed, for good |
 //! | generation | free for the next call in the process of that generation |
 //! | generation + `BUSY` | a call is under way |
+//! | `FRESH` | never used, of a channel that processes share: the first who uses it has it |
 //!
 //! The generation grows when this process is forked, so a handle that came along is found out by
 //! the same comparison. With the GIL a call that doesn't let go of it can't meet another one, and
@@ -19,28 +20,45 @@ use crate::errors::Closed;
 
 const CLOSED: u32 = 0;
 const BUSY: u32 = 1;
+const FRESH: u32 = u32::MAX - 1;
+/// In place of a generation: of a channel that any process may use.
+pub(crate) const ANYWHERE: u32 = 0;
 
 /// The state of a free handle in this process. Grows by 2 in the child of a fork.
 static GENERATION: AtomicU32 = AtomicU32::new(2);
 
 /// Has forks noticed from now on, also those that Python knows nothing of.
 pub(crate) fn watch_forks() {
-    extern "C" fn forked() {
+    extern "C" fn before() {
+        bchan::process::before_fork();
+    }
+    extern "C" fn in_parent() {
+        bchan::process::after_fork_in_parent();
+    }
+    extern "C" fn in_child() {
         GENERATION.fetch_add(2, Ordering::Relaxed);
+        bchan::process::after_fork_in_child();
     }
     static WATCHED: std::sync::Once = std::sync::Once::new();
-    // SAFETY: the handler only adds to an atomic, which is allowed in the child of any fork.
-    WATCHED.call_once(|| assert_eq!(unsafe { libc::pthread_atfork(None, None, Some(forked)) }, 0));
+    // SAFETY: what the child's handler does, it may: it waits for no lock.
+    let watch = || unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    WATCHED.call_once(|| assert_eq!(watch(), 0));
 }
 
 pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Whether this process may use what was made in that generation.
+#[inline(always)]
+pub(crate) fn is_home(made_in: u32) -> bool {
+    made_in == generation() || made_in == ANYWHERE
+}
+
 /// Refuses what was made before a fork.
 #[inline(always)]
 pub(crate) fn check_process(made_in: u32, what: &str) -> PyResult<()> {
-    if made_in == generation() {
+    if is_home(made_in) {
         return Ok(());
     }
     Err(PyRuntimeError::new_err(format!(
@@ -58,6 +76,32 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(what: &'static str) -> Self {
         Self { state: AtomicU32::new(generation()), what }
+    }
+
+    /// Of a handle that another process may come to use.
+    pub(crate) fn fresh(what: &'static str) -> Self {
+        Self { state: AtomicU32::new(FRESH), what }
+    }
+
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == FRESH
+    }
+
+    /// Lets a call in that uses a fresh handle for the first time, or passes it on, and keeps all others out.
+    /// `outcome` tells whether the handle stays fresh.
+    #[cold]
+    pub(crate) fn enter_fresh<T>(&self, work: impl FnOnce() -> (T, bool)) -> Option<T> {
+        let busy = generation() | BUSY;
+        // Acquire: pairs with the Release below.
+        self.state.compare_exchange(FRESH, busy, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        let (outcome, stays_fresh) = work();
+        self.state.store(if stays_fresh { FRESH } else { generation() }, Ordering::Release);
+        Some(outcome)
+    }
+
+    /// Ends every call to come on a fresh handle; false if it isn't fresh any more.
+    pub(crate) fn close_fresh(&self) -> bool {
+        self.state.compare_exchange(FRESH, CLOSED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Lets a call in, or says why not.
@@ -105,7 +149,7 @@ impl Gate {
     /// Whether the handle was made in this process.
     pub(crate) fn is_home(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
-        state == CLOSED || state & !BUSY == generation()
+        state == CLOSED || state == FRESH || state & !BUSY == generation()
     }
 }
 

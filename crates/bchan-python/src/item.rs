@@ -66,6 +66,12 @@ impl ItemType {
                 name()
             )));
         }
+        if has_time_without_unit(descr)? {
+            return Err(PyValueError::new_err(format!(
+                "dtype must have a unit for its times, as m8[s] and M8[s] have, got {}",
+                name()
+            )));
+        }
         if descr.itemsize() == 0 {
             return Err(PyValueError::new_err(format!(
                 "dtype must have items of at least 1 byte, got {} of 0",
@@ -332,6 +338,19 @@ impl ItemType {
             )
         }
     }
+}
+
+/// Whether times of `descr`, or of a field of it, have no unit: NumPy takes them in any, and forgets which.
+fn has_time_without_unit(descr: &Bound<'_, PyArrayDescr>) -> PyResult<bool> {
+    if descr.kind() == b'm' || descr.kind() == b'M' {
+        return Ok(!descr.getattr("str")?.extract::<String>()?.contains('['));
+    }
+    for name in descr.names().unwrap_or_default() {
+        if has_time_without_unit(&descr.get_field(&name)?.0.base())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cold]

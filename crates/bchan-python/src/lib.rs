@@ -9,13 +9,17 @@ mod consumer;
 mod contents;
 mod detached;
 mod errors;
+mod frames;
 mod gate;
 mod item;
 mod methods;
 mod objects;
+mod passing;
+mod pickled;
 mod producer;
 mod queue;
 mod receiving;
+mod selecting;
 mod sending;
 mod turns;
 
@@ -25,7 +29,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::channel::Channel;
+    use crate::channel::{Channel, read_note};
     #[pymodule_export]
     use crate::consumer::Consumer;
     #[pymodule_export]
@@ -33,7 +37,19 @@ mod _core {
     #[pymodule_export]
     use crate::errors::{ChannelError, Closed, EndOfChannel};
     #[pymodule_export]
+    use crate::frames::consumer::{BytesBatches, BytesConsumer};
+    #[pymodule_export]
+    use crate::frames::producer::BytesProducer;
+    #[pymodule_export]
+    use crate::methods::bytes_methods;
+    #[pymodule_export]
     use crate::methods::hot_methods;
+    #[pymodule_export]
+    use crate::methods::pickled_methods;
+    #[pymodule_export]
+    use crate::pickled::consumer::{PickledBatches, PickledConsumer};
+    #[pymodule_export]
+    use crate::pickled::producer::PickledProducer;
     #[pymodule_export]
     use crate::producer::Producer;
     #[pymodule_export]
@@ -41,11 +57,15 @@ mod _core {
     #[pymodule_export]
     const MAX_PRODUCERS: usize = bchan::MAX_PRODUCERS;
     #[pymodule_export]
+    use crate::selecting::{Woken, wait_for_any};
+    #[pymodule_export]
     use crate::turns::may_go_on;
     #[pymodule_export]
     const READY_IN_A_ROW: u32 = crate::turns::IN_A_ROW;
     #[pymodule_export]
     const MAX_CAPACITY: usize = bchan::MAX_CAPACITY;
+    #[pymodule_export]
+    const FRAME_SLOT: usize = bchan::FRAME_SLOT;
 
     /// `(version, profile, target, target_cpu, free_threaded)` of this build.
     #[pyfunction]
@@ -66,7 +86,14 @@ mod _core {
         ] {
             hot_methods(class)?;
         }
+        for class in [py.get_type::<BytesProducer>(), py.get_type::<BytesConsumer>()] {
+            bytes_methods(class)?;
+        }
+        for class in [py.get_type::<PickledProducer>(), py.get_type::<PickledConsumer>()] {
+            pickled_methods(class)?;
+        }
         module.add("NOTHING", crate::turns::make_nothing(py)?)?;
+        module.add("MOST_CASES", bchan::most_cases())?;
         crate::gate::watch_forks();
         Ok(())
     }

@@ -19,6 +19,10 @@ use crate::arguments::Arguments;
 use crate::channel::Channel;
 use crate::consumer::Consumer;
 use crate::detached::HangUnlessPanicking;
+use crate::frames::consumer::BytesConsumer;
+use crate::frames::producer::BytesProducer;
+use crate::pickled::consumer::PickledConsumer;
+use crate::pickled::producer::PickledProducer;
 use crate::producer::{Producer, remember};
 use crate::queue::Queue;
 use crate::receiving::Inlet;
@@ -146,6 +150,9 @@ struct Methods<const N: usize>([PyMethodDef; N]);
 
 // SAFETY: nobody writes to them.
 unsafe impl<const N: usize> Sync for Methods<N> {}
+
+mod frames;
+mod pickled;
 
 /// The methods of those who send.
 macro_rules! sending {
@@ -512,7 +519,55 @@ pub(crate) fn hot_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType
             )));
         }
     };
-    for method in some.iter().chain(others) {
+    set(&class, some.iter().chain(others))?;
+    Ok(class)
+}
+
+/// Sets the hot methods of a class of producers, consumers or channels of bytes on it; returns the class.
+#[pyfunction]
+pub(crate) fn bytes_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType>> {
+    let (some, others): (&'static [PyMethodDef], &'static [PyMethodDef]) = match () {
+        () if class.is_subclass_of::<BytesProducer>()? => {
+            (&frames::PRODUCER_SENDING.0, &frames::PRODUCER_CLAIMS.0)
+        }
+        () if class.is_subclass_of::<BytesConsumer>()? => {
+            (&frames::CONSUMER_RECEIVING.0, &frames::CONSUMER_VIEWS.0)
+        }
+        () if class.is_subclass_of::<Channel>()? => {
+            (&frames::CHANNEL_SENDING.0, &frames::CHANNEL_RECEIVING.0)
+        }
+        () => {
+            return Err(PyTypeError::new_err(format!(
+                "class must be of producers, consumers or channels, got {class}"
+            )));
+        }
+    };
+    set(&class, some.iter().chain(others))?;
+    Ok(class)
+}
+
+/// Sets the hot methods of a class of producers, consumers or channels of pickled objects on it; returns the
+/// class.
+#[pyfunction]
+pub(crate) fn pickled_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType>> {
+    let (some, others): (&'static [PyMethodDef], &'static [PyMethodDef]) = match () {
+        () if class.is_subclass_of::<PickledProducer>()? => (&pickled::PRODUCER_SENDING.0, &[]),
+        () if class.is_subclass_of::<PickledConsumer>()? => (&pickled::CONSUMER_RECEIVING.0, &[]),
+        () if class.is_subclass_of::<Channel>()? => {
+            (&pickled::CHANNEL_SENDING.0, &pickled::CHANNEL_RECEIVING.0)
+        }
+        () => {
+            return Err(PyTypeError::new_err(format!(
+                "class must be of producers, consumers or channels, got {class}"
+            )));
+        }
+    };
+    set(&class, some.iter().chain(others))?;
+    Ok(class)
+}
+
+fn set(class: &Bound<'_, PyType>, methods: impl Iterator<Item = &'static PyMethodDef>) -> PyResult<()> {
+    for method in methods {
         // SAFETY: the definition is static, and CPython does not write to it.
         let descriptor = unsafe {
             let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), ptr::from_ref(method).cast_mut());
@@ -522,5 +577,5 @@ pub(crate) fn hot_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType
         let name = unsafe { CStr::from_ptr(method.ml_name) };
         class.setattr(name.to_string_lossy(), descriptor)?;
     }
-    Ok(class)
+    Ok(())
 }

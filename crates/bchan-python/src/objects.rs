@@ -58,7 +58,7 @@ pub(crate) fn try_send_batch(
 }
 
 /// The objects of a list or tuple, as they are now.
-fn listed<'py>(batch: Borrowed<'_, 'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+pub(crate) fn listed<'py>(batch: Borrowed<'_, 'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
     if let Ok(list) = batch.cast::<PyList>() {
         return Some(list.iter().collect());
     }
@@ -96,7 +96,7 @@ pub(crate) fn send_batch(
 
 /// `error`, saying how many objects were sent, and which were drawn and not sent.
 #[cold]
-fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
+pub(crate) fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
     match PyList::new(py, unsent) {
         Ok(unsent) => with_attribute(py, with_sent(py, error, sent), pyo3::intern!(py, "unsent"), unsent),
         Err(worse) => worse,

@@ -9,15 +9,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bchan::{Config, Mode, Port, Receiving, Sending, Stop};
-use pyo3::exceptions::PyValueError;
+use bchan::{Config, Mode, Port, Sending, Stop};
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyGenericAlias, PyType};
 use pyo3::{Borrowed, ffi};
 
-use crate::arguments::Timeout;
+use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
 use crate::channel::make;
 use crate::contents::Contents;
@@ -93,22 +93,27 @@ impl Queue {
         if self.made_in != generation() || self.overflowing.load(Ordering::Relaxed) != 0 {
             return false;
         }
-        // Counted first: whoever gets it may report it done at once.
-        self.count_unfinished(1);
         let item = item.as_ptr();
-        // SAFETY: the item is the caller's; where there are words, the GIL is the lock.
-        let sent = unsafe {
-            ffi::Py_INCREF(item);
-            if cfg!(Py_GIL_DISABLED) {
-                self.port.try_send_all(&[item as u64]) == Ok(1)
-            } else {
-                self.port.send_word(item as u64)
+        if cfg!(Py_GIL_DISABLED) {
+            let Ok(mut sender) = self.port.sender() else { return false };
+            if sender.claim(1) == 0 {
+                return false;
             }
-        };
-        if !sent {
-            // SAFETY: the caller has it, so this is not the last reference.
-            unsafe { ffi::Py_DECREF(item) };
-            self.count_unfinished(-1);
+            // What is claimed is sent. It is counted before: whoever gets it may report it done at once.
+            self.count_unfinished(1);
+            // SAFETY: the slot is ours and has room for a reference; the item is the caller's.
+            unsafe {
+                ffi::Py_INCREF(item);
+                sender.slots(1).cast::<*mut ffi::PyObject>().write(item);
+            }
+            return sender.commit(1).is_ok();
+        }
+        // SAFETY: the GIL is the lock, and the item is the caller's.
+        let sent = unsafe { self.port.send_word(item as u64) };
+        if sent {
+            // SAFETY: as above.
+            unsafe { ffi::Py_INCREF(item) };
+            self.count_unfinished(1);
         }
         sent
     }
@@ -124,14 +129,14 @@ impl Queue {
         let py = item.py();
         let (visit, mut patience) = (Visit::new(self.made_in)?, patience(is_blocking, timeout)?);
         loop {
-            if self.port.is_closed() {
-                return Err(shut_down(py));
-            }
             if self.put_quickly(item) || self.put_over(item) {
                 return Ok(());
             }
+            if self.port.is_closed() {
+                return Err(shut_down(py));
+            }
             let Some(deadline) = patience.deadline() else { return Err(full(py)) };
-            match detached(py, || self.port.sender().wait_for_space(deadline)) {
+            match detached(py, || self.port.wait_until_space(deadline)) {
                 Ok(()) | Err(Stop::Closed) => {}
                 Err(Stop::Interrupted) => visit.check_signals(py)?,
                 Err(_) => return Err(full(py)),
@@ -144,8 +149,12 @@ impl Queue {
         if !self.is_unlimited.load(Ordering::Relaxed) {
             return false;
         }
-        self.count_unfinished(1);
         let mut overflow = self.overflow();
+        // Under the lock, as they change: what is put here after `shutdown` nobody might get.
+        if self.port.is_closed() || !self.is_unlimited.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.count_unfinished(1);
         overflow.push_back(item.to_owned().unbind());
         self.overflowing.store(overflow.len(), Ordering::Release);
         drop(overflow);
@@ -191,9 +200,32 @@ impl Queue {
         if !older.is_null() {
             return older;
         }
+        if !self.channel.is_empty() {
+            // Without the GIL: it is there, behind one that another thread is about to put.
+            return std::ptr::null_mut();
+        }
         let object = overflow.pop_front();
         self.overflowing.store(overflow.len(), Ordering::Release);
         object.map_or(std::ptr::null_mut(), Py::into_ptr)
+    }
+
+    /// Whether nothing is left in a closed queue, nor about to come.
+    fn is_empty(&self) -> bool {
+        self.port.is_ended() && self.overflowing.load(Ordering::Acquire) == 0
+    }
+
+    /// Gets all that is left in a closed queue.
+    fn take_all<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        let mut items = Vec::new();
+        loop {
+            // SAFETY: an owned reference, or null.
+            match unsafe { Bound::from_owned_ptr_or_opt(py, self.get_any()) } {
+                Some(item) => items.push(item),
+                None if self.is_empty() => return items,
+                // Another thread is in the midst of putting or getting one.
+                None => detached(py, std::thread::yield_now),
+            }
+        }
     }
 
     /// Gets an item, waiting for it.
@@ -211,7 +243,7 @@ impl Queue {
             if !object.is_null() {
                 return Ok(object);
             }
-            if self.port.is_closed() && self.port.receiver().is_ended() && !is_overflowing() {
+            if self.port.is_closed() && self.is_empty() {
                 return Err(shut_down(py));
             }
             let Some(deadline) = patience.deadline() else { return Err(empty(py)) };
@@ -234,8 +266,9 @@ impl Queue {
 
     fn limit(&self, maxsize: i64) -> PyResult<()> {
         let most = self.channel.capacity();
+        let overflow = self.overflow();
         match usize::try_from(maxsize) {
-            Ok(1..) if self.overflowing.load(Ordering::Acquire) > 0 => {
+            Ok(1..) if !overflow.is_empty() => {
                 return Err(PyValueError::new_err(format!(
                     "maxsize can't be lowered while more is in the queue than its ring holds, {most} items"
                 )));
@@ -254,11 +287,32 @@ impl Queue {
     }
 }
 
+/// A limit as Python gives it: any integer. What no `i64` can hold is as good as the furthest that it can.
+#[derive(Clone, Copy)]
+struct Maxsize(i64);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Maxsize {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match value.extract() {
+            Ok(maxsize) => Ok(Self(maxsize)),
+            Err(error) if !error.is_instance_of::<PyOverflowError>(value.py()) => Err(error),
+            Err(_) if value.lt(0)? => Ok(Self(i64::MIN)),
+            Err(_) => Err(PyValueError::new_err(format!(
+                "maxsize must be at most {MAX_LIMIT}, or 0 for no limit, got {}",
+                describe(value)
+            ))),
+        }
+    }
+}
+
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (maxsize=0))]
-    fn new(py: Python<'_>, maxsize: i64) -> PyResult<Self> {
+    #[pyo3(signature = (maxsize=Maxsize(0)), text_signature = "(maxsize=0)")]
+    fn new(py: Python<'_>, maxsize: Maxsize) -> PyResult<Self> {
+        let Maxsize(maxsize) = maxsize;
         let capacity = match usize::try_from(maxsize) {
             Ok(limit @ 1..=MAX_LIMIT) => limit,
             Ok(limit @ 1..) => {
@@ -293,6 +347,16 @@ impl Queue {
         Ok(queue)
     }
 
+    /// `Queue[int]`, for type checkers.
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        PyGenericAlias::new(class.py(), class.as_any(), item).map(Bound::into_any)
+    }
+
     #[allow(clippy::unnecessary_wraps, reason = "as PyO3 wants it")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.contents)?;
@@ -303,7 +367,10 @@ impl Queue {
     }
 
     fn __clear__(&self) {
-        let items = std::mem::take(&mut *self.overflow());
+        // Locked only in the child of a fork, by a thread that is not there.
+        let Ok(mut overflow) = self.overflow.try_lock() else { return };
+        let items = std::mem::take(&mut *overflow);
+        drop(overflow);
         self.overflowing.store(0, Ordering::Release);
         items.into_iter().for_each(|item| drop(Attached::new(item)));
     }
@@ -315,13 +382,15 @@ impl Queue {
     }
 
     #[setter]
-    fn set_maxsize(&self, maxsize: i64) -> PyResult<()> {
-        self.limit(maxsize)
+    fn set_maxsize(&self, maxsize: Maxsize) -> PyResult<()> {
+        Visit::new(self.made_in)?;
+        self.limit(maxsize.0)
     }
 
     /// Items in the queue now; another thread may change that at once.
-    fn qsize(&self) -> usize {
-        self.channel.len() + self.overflowing.load(Ordering::Relaxed)
+    fn qsize(&self) -> PyResult<usize> {
+        Visit::new(self.made_in)?;
+        Ok(self.channel.len() + self.overflowing.load(Ordering::Relaxed))
     }
 
     /// Items that were put and not yet reported done.
@@ -346,10 +415,12 @@ impl Queue {
     /// Refuses items from now on; `immediate` also takes away those that are there.
     fn _shutdown(&self, py: Python<'_>, immediate: bool) -> PyResult<()> {
         Visit::new(self.made_in)?;
-        self.channel.close();
-        // SAFETY: an owned reference, or null.
-        let next = || unsafe { Bound::from_owned_ptr_or_opt(py, self.get_any()) };
-        let items: Vec<_> = if immediate { std::iter::from_fn(next).collect() } else { Vec::new() };
+        {
+            // No item is on its way into the overflow as the ring is sealed: it is there, or refused.
+            let _overflow = self.overflow();
+            self.channel.close();
+        }
+        let items = if immediate { self.take_all(py) } else { Vec::new() };
         for _ in &items {
             self._task_done();
         }

@@ -2,23 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use bchan::{Receiving, Stop};
-use pyo3::exceptions::PyTimeoutError;
+use bchan::Receiving;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PySlice};
 use pyo3::{Borrowed, ffi};
 
 use crate::arguments::{Timeout, count};
 use crate::array::{self, Items, buffer_to_fill};
-use crate::call::{Call, Patience};
+use crate::call::{Call, Patience, wait};
 use crate::detached::{MUCH, Shared, detached};
-use crate::errors::{end_of_channel, from_stop};
+use crate::errors::end_of_channel;
 use crate::gate::Entry;
 use crate::item::ItemType;
 use crate::objects;
 
 /// What an empty channel is called.
-const EMPTY: &str = "the channel is empty";
+pub(crate) const EMPTY: &str = "the channel is empty";
 
 /// Receives a number or an object if there is one; null if not, and then nothing was done.
 #[inline(always)]
@@ -88,21 +87,14 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         patience: &mut Patience,
         then: impl Fn(&mut H) -> T + Sync,
     ) -> PyResult<T> {
-        self.entry.mark();
-        if self.handle.is_ended() {
+        let rx = &mut *self.handle;
+        if rx.is_ended() {
             return Err(end_of_channel());
         }
-        let Some(deadline) = patience.deadline() else {
-            return Err(PyTimeoutError::new_err(patience.late(call, EMPTY)));
-        };
-        loop {
-            let rx = &mut *self.handle;
-            match detached(py, || rx.wait_for_message(deadline).map(|()| then(rx))) {
-                Ok(done) => return Ok(done),
-                Err(Stop::Interrupted) => self.entry.check_signals(py)?,
-                Err(stop) => return Err(from_stop(stop, || patience.late(call, EMPTY))),
-            }
-        }
+        let empty = || EMPTY.to_owned();
+        wait(py, &mut self.entry, call, patience, empty, |deadline| {
+            rx.wait_for_message(deadline).map(|()| then(rx))
+        })
     }
 
     /// Fills a buffer with what is there; tells how many.
@@ -169,10 +161,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         match received == len {
             true => Ok(Some(Batch::Array(array))),
             // It came in two pieces, and another consumer was faster with the second.
-            false => {
-                let front = pyo3::types::PySlice::new(py, 0, received as isize, 1);
-                array.get_item(front).map(|array| Some(Batch::Array(array)))
-            }
+            false => Ok(Some(Batch::Front(array, received))),
         }
     }
 
@@ -206,15 +195,18 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
 /// What was received at once.
 pub(crate) enum Batch<'py> {
     Array(Bound<'py, PyAny>),
+    /// The first so many items of an array.
+    Front(Bound<'py, PyAny>, usize),
     Objects(Vec<Bound<'py, PyAny>>),
 }
 
 impl<'py> Batch<'py> {
-    /// An array, or a list. To make a list may run the garbage collector, and so any Python code: it
+    /// An array, or a list. To make a list or a slice may run the garbage collector, and so any Python code: it
     /// comes when the call on the handle is over.
     fn into_python(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Self::Array(array) => Ok(array),
+            Self::Front(array, n) => array.get_item(PySlice::new(py, 0, n as isize, 1)),
             Self::Objects(objects) => PyList::new(py, objects).map(Bound::into_any),
         }
     }

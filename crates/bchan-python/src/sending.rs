@@ -2,14 +2,13 @@
 
 use bchan::{Sending, Stop};
 use pyo3::Borrowed;
-use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
 use crate::arguments::Timeout;
 use crate::array::{Items, batch_to_send};
-use crate::call::{Call, Patience};
+use crate::call::{Call, Patience, wait};
 use crate::detached::{MUCH, Shared, detached};
-use crate::errors::{closed, from_stop, with_sent};
+use crate::errors::{closed, with_sent};
 use crate::gate::Entry;
 use crate::item::{Encoded, ItemType};
 use crate::objects;
@@ -65,20 +64,10 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
         call: &str,
         patience: &mut Patience,
     ) -> PyResult<()> {
-        self.entry.mark();
-        let capacity = self.handle.capacity();
+        let tx = &mut *self.handle;
+        let capacity = tx.capacity();
         let full = || format!("all {capacity} slots are full");
-        let Some(deadline) = patience.deadline() else {
-            return Err(PyTimeoutError::new_err(patience.late(call, &full())));
-        };
-        loop {
-            let tx = &mut *self.handle;
-            match detached(py, || tx.wait_for_space(deadline)) {
-                Ok(()) => return Ok(()),
-                Err(Stop::Interrupted) => self.entry.check_signals(py)?,
-                Err(stop) => return Err(from_stop(stop, || patience.late(call, &full()))),
-            }
-        }
+        wait(py, &mut self.entry, call, patience, full, |deadline| tx.wait_for_space(deadline))
     }
 
     /// Sends what there is space for; tells how many.
@@ -140,29 +129,19 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
         timeout: Timeout,
     ) -> PyResult<()> {
         let mut patience = Patience::new(timeout);
-        let capacity = self.handle.capacity();
-        let full = || format!("all {capacity} slots are full");
-        let Some(deadline) = patience.deadline() else {
-            return Err(PyTimeoutError::new_err(patience.late("send_batch", &full())));
-        };
         let (data, len, size) = (Shared(items.data), items.len, self.item.size());
         let _held = items.hold(py);
-        loop {
-            let tx = &mut *self.handle;
-            let outcome = detached(py, || {
-                while *sent < len {
-                    tx.wait_for_space(deadline)?;
-                    // SAFETY: `items` has `len` items of this size, and keeps them there.
-                    *sent += unsafe { tx.try_send_from(data.get().add(*sent * size), len - *sent)? };
-                }
-                Ok(())
-            });
-            match outcome {
-                Ok(()) => return Ok(()),
-                Err(Stop::Interrupted) => self.entry.check_signals(py)?,
-                Err(stop) => return Err(from_stop(stop, || patience.late("send_batch", &full()))),
+        let tx = &mut *self.handle;
+        let capacity = tx.capacity();
+        let full = || format!("all {capacity} slots are full");
+        wait(py, &mut self.entry, "send_batch", &mut patience, full, |deadline| {
+            while *sent < len {
+                tx.wait_for_space(deadline)?;
+                // SAFETY: `items` has `len` items of this size, and keeps them there.
+                *sent += unsafe { tx.try_send_from(data.get().add(*sent * size), len - *sent)? };
             }
-        }
+            Ok(())
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 /// Calls in a row that need not wait, before the other tasks get their turn.
 pub(crate) const IN_A_ROW: u32 = 64;
@@ -25,11 +26,14 @@ pub(crate) fn may_go_on() -> bool {
     left > 0
 }
 
-/// Makes the object that stands for nothing; it lives as long as the process.
-pub(crate) fn make_nothing(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let nothing = py.import("builtins")?.getattr("object")?.call0()?;
-    NOTHING.store(nothing.clone().into_ptr(), Ordering::Release);
-    Ok(nothing)
+/// The object that stands for nothing; made once, for whoever imports the module a second time, and lives
+/// as long as the process.
+pub(crate) fn make_nothing(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static MADE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let nothing =
+        MADE.get_or_try_init(py, || py.import("builtins")?.getattr("object")?.call0().map(Bound::unbind))?;
+    NOTHING.store(nothing.as_ptr(), Ordering::Release);
+    Ok(nothing.bind(py))
 }
 
 /// A new reference to it.

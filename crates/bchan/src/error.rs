@@ -33,6 +33,20 @@ pub enum ConfigError {
         /// Bytes of memory that the machine has.
         available: u64,
     },
+    /// The note is too long.
+    Note {
+        /// Bytes of it.
+        value: usize,
+        /// The longest note there is.
+        limit: usize,
+    },
+    /// Memory that processes share can't be had here.
+    NotShareable,
+    /// What was to be attached is no channel, or not one of this build.
+    Foreign {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system refused the memory map.
     Map {
         /// Bytes of address space that were asked for.
@@ -57,6 +71,11 @@ impl fmt::Display for ConfigError {
             Self::Memory { needed, available } => {
                 write!(f, "one ring needs {needed} bytes, this machine has {available} bytes of memory")
             }
+            Self::Note { value, limit } => {
+                write!(f, "the note must be at most {limit} bytes, got {value}")
+            }
+            Self::NotShareable => write!(f, "channels between processes need Linux"),
+            Self::Foreign { reason } => write!(f, "this is no channel to attach to: {reason}"),
             Self::Map { bytes, reason } => {
                 write!(f, "no memory map of {bytes} bytes to be had: {reason}")
             }
@@ -83,6 +102,13 @@ pub enum HandleError {
         /// How many places there are.
         max_consumers: usize,
     },
+    /// A handle that was used, or passed on, can't be passed on.
+    Used,
+    /// The place belongs to another process.
+    Elsewhere {
+        /// That process; 0 if it is gone.
+        pid: u32,
+    },
 }
 
 impl fmt::Display for HandleError {
@@ -101,6 +127,9 @@ impl fmt::Display for HandleError {
             Self::ConsumersTaken { max_consumers } => {
                 write!(f, "all consumers' places are taken (max_consumers={max_consumers})")
             }
+            Self::Used => write!(f, "only a handle that was never used can be passed to another process"),
+            Self::Elsewhere { pid: 0 } => write!(f, "its place was given back"),
+            Self::Elsewhere { pid } => write!(f, "it is in use by process {pid}"),
         }
     }
 }

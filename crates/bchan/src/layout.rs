@@ -4,9 +4,13 @@
 //! channel can live in any map, also one that other processes share. Order in memory:
 //!
 //! ```text
-//! lanes:  ChannelHeader | LaneHeader x max_producers | (page) ring 0 | ring 1 | ...
-//! shared: ChannelHeader | SharedHeader | a state for each slot | (page) ring
+//! lanes:  ChannelHeader | Seat x seats | LaneHeader x max_producers | (page) ring 0 | ring 1 | ...
+//! shared: ChannelHeader | Seat x seats | SharedHeader | a state for each slot | (page) ring
 //! ```
+//!
+//! A channel of frames has, before its rings, a block of lengths for each: counters, and a word for each
+//! slot. Its rings have room for twice the slots, so that a frame that starts near the end runs over into
+//! the second half. That needs no map and no agreement: a frame is read where it was written.
 //!
 //! What different threads write is 128 bytes apart: two cache lines, because the prefetcher of
 //! x86-64 fetches them in pairs and aarch64 has machines with lines of 128.
@@ -17,14 +21,18 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, FutexWord};
 /// First eight bytes of a channel's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bchan\0\r\n");
 /// Changes whenever anything in this file does.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 3;
 
 /// Words of a lane bitmap. Two levels of 64 bits find one lane among 4,096.
 pub(crate) const BITMAP_WORDS: usize = if cfg!(loom) { 1 } else { 64 };
-/// The most producers (or, of a shared ring, consumers) a channel can register at once.
+/// The most producers a channel can register at once.
 pub const MAX_PRODUCERS: usize = BITMAP_WORDS * 64;
+/// The most consumers that a shared ring can register at once.
+pub const MAX_CONSUMERS: usize = if cfg!(loom) { 4 } else { 4096 };
 /// The largest item, in bytes.
 pub(crate) const MAX_ITEM_SIZE: usize = 1 << 30;
+/// Bytes of a slot of a channel of frames.
+pub const FRAME_SLOT: usize = 64;
 /// The largest capacity: sequences must never meet, whatever the item size.
 pub const MAX_CAPACITY: usize = 1 << 40;
 /// A ring may grow by this many bytes so that its length is whole pages and it can be mirrored.
@@ -53,11 +61,40 @@ pub(crate) struct Identity {
     /// Size of this header in bytes, so that a build with other padding is noticed.
     pub(crate) header_size: u32,
     pub(crate) geometry: Geometry,
+    /// Bytes of the note.
+    pub(crate) note_bytes: u64,
 }
 
 impl Identity {
-    pub(crate) fn of(geometry: Geometry) -> Self {
-        Self { magic: MAGIC, version: VERSION, header_size: size_of::<ChannelHeader>() as u32, geometry }
+    pub(crate) fn of(geometry: Geometry, note: &[u8]) -> Self {
+        let header_size = size_of::<ChannelHeader>() as u32;
+        Self { magic: MAGIC, version: VERSION, header_size, geometry, note_bytes: note.len() as u64 }
+    }
+}
+
+impl Identity {
+    /// The sizes, if they are those of a channel that this build on this machine can use.
+    pub(crate) fn check(&self, page: u64) -> Result<Geometry, String> {
+        let ours = Self::of(self.geometry, &[]);
+        if self.magic != MAGIC {
+            return Err(format!("it starts with {:#018x} instead of {MAGIC:#018x}", self.magic));
+        }
+        if (self.version, self.header_size) != (ours.version, ours.header_size) {
+            return Err(format!(
+                "its layout is version {} with a header of {} bytes, this build's is {} with {}",
+                self.version, self.header_size, ours.version, ours.header_size
+            ));
+        }
+        let Geometry { item_size, capacity, max_producers, lanes, has_one_sender, framed, .. } =
+            self.geometry;
+        let size = |bytes: u64| bytes.try_into().unwrap_or(usize::MAX);
+        let again =
+            Geometry::new(size(item_size), size(capacity), size(max_producers), lanes == 0, page as usize);
+        let again = again.map_err(|error| error.to_string())?;
+        let is_spmc = lanes == 0 && max_producers == 1 && has_one_sender == 1;
+        let again = Geometry { has_one_sender: is_spmc.into(), ..again };
+        let again = if framed == 1 { again.framed() } else { again };
+        if again == self.geometry { Ok(again) } else { Err("its sizes contradict each other".to_owned()) }
     }
 }
 
@@ -75,10 +112,16 @@ pub(crate) struct Geometry {
     pub(crate) max_producers: u64,
     /// Lanes, one for each of them; 0 if all share one ring.
     pub(crate) lanes: u64,
+    /// 1 if a shared ring has one producer at a time, who claims as if nobody else did.
+    pub(crate) has_one_sender: u64,
+    /// Seats: of the producers first, then of the consumers.
+    pub(crate) seats: u64,
     /// Bytes of a page of the machine that made the channel.
     pub(crate) page: u64,
     /// 1 if a ring's length is whole pages, so that it can be mapped twice in a row.
     pub(crate) mirrorable: u64,
+    /// 1 if messages are frames, of one slot or several.
+    pub(crate) framed: u64,
 }
 
 impl Geometry {
@@ -112,9 +155,17 @@ impl Geometry {
             slots: if mirrorable { padded } else { capacity },
             max_producers: max_producers as u64,
             lanes: if is_shared { 0 } else { max_producers as u64 },
+            has_one_sender: 0,
+            seats: (max_producers + if is_shared { MAX_CONSUMERS } else { 1 }) as u64,
             page,
             mirrorable: mirrorable.into(),
+            framed: 0,
         })
+    }
+
+    /// The same for frames, of which the ring's slots are pieces.
+    pub(crate) fn framed(self) -> Self {
+        Self { slots: self.capacity, mirrorable: 0, framed: 1, ..self }
     }
 
     /// Rings that there are.
@@ -124,7 +175,8 @@ impl Geometry {
 
     /// Bytes of one ring, whole pages. Saturates, so that a memory limit refuses it.
     pub(crate) fn ring_bytes(&self) -> u64 {
-        self.item_size.saturating_mul(self.slots).checked_next_multiple_of(self.page).unwrap_or(u64::MAX)
+        let slots = self.slots << self.framed;
+        self.item_size.saturating_mul(slots).checked_next_multiple_of(self.page).unwrap_or(u64::MAX)
     }
 
     /// Where `ring` starts, from the start of the memory.
@@ -132,14 +184,41 @@ impl Geometry {
         self.control_bytes() + self.ring_bytes() * ring as u64
     }
 
-    /// Where the states of a shared ring's slots start, from the start of the memory.
-    pub(crate) const STATES_OFFSET: usize = size_of::<ChannelHeader>() + size_of::<SharedHeader>();
+    /// Where the headers of the lanes, or that of the shared ring, start.
+    pub(crate) fn ring_headers_offset(&self) -> usize {
+        size_of::<ChannelHeader>() + size_of::<Seat>() * self.seats as usize
+    }
 
-    /// Bytes of headers and states, whole pages.
+    /// Where the states of a shared ring's slots start.
+    pub(crate) fn states_offset(&self) -> usize {
+        self.ring_headers_offset() + size_of::<SharedHeader>()
+    }
+
+    /// Bytes of headers, seats and states.
+    fn header_bytes(&self) -> u64 {
+        match self.lanes {
+            0 => self.states_offset() as u64 + self.capacity * size_of::<AtomicU8>() as u64,
+            lanes => self.ring_headers_offset() as u64 + size_of::<LaneHeader>() as u64 * lanes,
+        }
+    }
+
+    /// Bytes of the lengths of one ring of frames.
+    fn lengths_bytes(&self) -> u64 {
+        let words = self.capacity * size_of::<AtomicU64>() as u64;
+        (size_of::<FrameCounters>() as u64 + words).next_multiple_of(align_of::<FrameCounters>() as u64)
+    }
+
+    /// Where the lengths of a ring of frames start, from the start of the memory: counters, then words.
+    pub(crate) fn lengths_offset(&self, ring: usize) -> u64 {
+        let first = self.header_bytes().next_multiple_of(align_of::<FrameCounters>() as u64);
+        first + self.lengths_bytes() * ring as u64
+    }
+
+    /// Bytes of headers, seats, states and lengths, whole pages.
     pub(crate) fn control_bytes(&self) -> u64 {
-        let bytes = match self.lanes {
-            0 => Self::STATES_OFFSET as u64 + self.capacity * size_of::<AtomicU8>() as u64,
-            lanes => size_of::<ChannelHeader>() as u64 + size_of::<LaneHeader>() as u64 * lanes,
+        let bytes = match self.framed {
+            0 => self.header_bytes(),
+            _ => self.lengths_offset(self.rings()),
         };
         bytes.next_multiple_of(self.page)
     }
@@ -150,10 +229,10 @@ impl Geometry {
     }
 }
 
-/// One bit for each lane, and one bit for each word of them.
+/// One bit for each lane, or producer's seat, and one bit for each word of them.
 #[repr(C, align(128))]
 #[derive(Debug)]
-pub(crate) struct LaneBitmap {
+pub(crate) struct Bitmap {
     /// Bit w is set when `words[w]` may be other than 0.
     pub(crate) summary: AtomicU64,
     pub(crate) words: [AtomicU64; BITMAP_WORDS],
@@ -183,19 +262,57 @@ pub(crate) struct Counters {
     pub(crate) parked_ns: AtomicU64,
 }
 
+/// The place of one producer, or one consumer.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Who has it: 0 for nobody, else a process; see `process::Owner`.
+    pub(crate) owner: AtomicU64,
+    /// The process that is about to take it over from its owner, or 0.
+    pub(crate) heir: AtomicU64,
+    /// What it is claiming, or has claimed, in a ring that processes share. Written by its owner.
+    pub(crate) sending: Intent,
+    pub(crate) receiving: Intent,
+}
+
+/// A claim, from before it is tried until it has been given back, so that others can give it back for
+/// one who died; see `ring::intent`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Intent {
+    /// First sequence.
+    pub(crate) start: AtomicU64,
+    /// How many there are, and above that the flags HELD and COUNTED. 0 is no claim.
+    pub(crate) span: AtomicU64,
+}
+
+/// Bytes that the maker of a channel may leave for those who attach to it.
+pub(crate) const NOTE_BYTES: usize = 3072;
+
+/// How many of the dead are remembered.
+pub(crate) const DEAD_KNOWN: usize = if cfg!(loom) { 1 } else { 16 };
+
 /// The head of a channel's memory.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct ChannelHeader {
     pub(crate) identity: Apart<Identity>,
-    /// Registered producers and the channel's end; see `channel::registry` for its states.
+    /// Written once, as the identity.
+    pub(crate) note: Apart<[u8; NOTE_BYTES]>,
+    /// Whether producers ever came, and the channel's end; see `channel::registry` for its states.
     pub(crate) registry: Apart<AtomicU64>,
-    /// Consumers registered now.
-    pub(crate) consumers: Apart<AtomicU32>,
-    /// Lanes that have a producer. Written by who registers and who leaves.
-    pub(crate) registered: LaneBitmap,
+    /// How often a seat was taken; see `channel::seats`.
+    pub(crate) seatings: Apart<AtomicU64>,
+    /// The process that clears up after another, or 0.
+    pub(crate) undertaker: Apart<AtomicU64>,
+    /// Handles whose process died.
+    pub(crate) deaths: Apart<AtomicU64>,
+    /// The owners of the last of them, in a circle.
+    pub(crate) dead: Apart<[AtomicU64; DEAD_KNOWN]>,
+    /// Producers' seats that are taken. Written by who registers and who leaves.
+    pub(crate) registered: Bitmap,
     /// Lanes whose doorbell rang. Set by producers, cleared by the consumer.
-    pub(crate) rung: LaneBitmap,
+    pub(crate) rung: Bitmap,
     /// Consumers wait here for messages.
     pub(crate) arrivals: EventWords,
 }
@@ -208,7 +325,8 @@ pub(crate) struct SharedHeader {
     pub(crate) tail: Apart<AtomicU64>,
     /// Next sequence that a consumer claims.
     pub(crate) head: Apart<AtomicU64>,
-    /// Messages that a consumer claimed and handed back, in slots below `head`. Seldom other than 0.
+    /// Messages that a consumer claimed and handed back, in slots below `head`, and above that the flag
+    /// SOME: there may be any. Seldom other than 0.
     pub(crate) returned: Apart<AtomicU64>,
     /// By how many fewer than `capacity` messages may be in flight. Written by who asks for it.
     pub(crate) withheld: Apart<AtomicU64>,
@@ -220,6 +338,8 @@ pub(crate) struct SharedHeader {
     pub(crate) abandoned: Apart<AtomicU64>,
     /// Those of them that consumers have passed.
     pub(crate) passed: Apart<AtomicU64>,
+    /// Claims, of slots or messages, that were given back so that others may claim them. Only grows.
+    pub(crate) given_back: Apart<AtomicU64>,
     /// Producers wait here for space.
     pub(crate) space: EventWords,
 }
@@ -260,8 +380,20 @@ impl Bell {
     pub(crate) const CLOSED: u32 = 2;
 }
 
+/// The head of a ring's lengths, in a channel of frames: slots don't tell how many messages there were.
+///
+/// Who is alone on his side of the ring writes his counter with plain stores; several add to theirs.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct FrameCounters {
+    /// Frames sent so far.
+    pub(crate) sent: Apart<AtomicU64>,
+    /// Frames received so far.
+    pub(crate) received: Apart<AtomicU64>,
+}
+
 // The model checker's atomics have no zeroes to start from, so each part can be made by hand.
-impl LaneBitmap {
+impl Bitmap {
     pub(crate) fn new() -> Self {
         Self { summary: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
@@ -276,15 +408,30 @@ impl EventWords {
 }
 
 impl ChannelHeader {
-    pub(crate) fn new(identity: Identity) -> Self {
+    pub(crate) fn new(geometry: Geometry, note: &[u8]) -> Self {
+        let mut bytes = [0; NOTE_BYTES];
+        bytes[..note.len()].copy_from_slice(note);
+        let zero = || Apart(AtomicU64::new(0));
         Self {
-            identity: Apart(identity),
-            registry: Apart(AtomicU64::new(0)),
-            consumers: Apart(AtomicU32::new(0)),
-            registered: LaneBitmap::new(),
-            rung: LaneBitmap::new(),
+            identity: Apart(Identity::of(geometry, note)),
+            note: Apart(bytes),
+            registry: zero(),
+            seatings: zero(),
+            undertaker: zero(),
+            deaths: zero(),
+            dead: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
+            registered: Bitmap::new(),
+            rung: Bitmap::new(),
             arrivals: EventWords::new(),
         }
+    }
+}
+
+#[cfg(loom)]
+impl Seat {
+    pub(crate) fn new() -> Self {
+        let intent = || Intent { start: AtomicU64::new(0), span: AtomicU64::new(0) };
+        Self { owner: AtomicU64::new(0), heir: AtomicU64::new(0), sending: intent(), receiving: intent() }
     }
 }
 
@@ -294,8 +441,15 @@ impl SharedHeader {
         let zero = || Apart(AtomicU64::new(0));
         let (tail, head, returned, reserved) = (zero(), zero(), zero(), zero());
         let (withheld, peeked, abandoned, passed) = (zero(), zero(), zero(), zero());
-        let space = EventWords::new();
-        Self { tail, head, returned, withheld, reserved, peeked, abandoned, passed, space }
+        let (given_back, space) = (zero(), EventWords::new());
+        Self { tail, head, returned, withheld, reserved, peeked, abandoned, passed, given_back, space }
+    }
+}
+
+#[cfg(loom)]
+impl FrameCounters {
+    pub(crate) fn new() -> Self {
+        Self { sent: Apart(AtomicU64::new(0)), received: Apart(AtomicU64::new(0)) }
     }
 }
 

@@ -9,9 +9,10 @@
 //! | `sync` | std's atomics, or loom's under the model checker |
 //! | `layout` | every word that threads share, as `repr(C)`, and where it lies |
 //! | `memory` | the memory of one channel: the map, and the rings mapped twice |
-//! | [`wait`] | barrier, futex, event count, spinning, alarms for event loops |
-//! | `ring` | the lane, with one writer and one reader, and Vyukov's ring, which all share |
-//! | [`channel`] | registration, producers, consumers, closing, counters |
+//! | [`wait`] | barrier, futex, event count, one thread at several events, spinning, alarms |
+//! | [`process`] | which process this is, whether another lives, and being told when it dies |
+//! | `ring` | the lane, with one writer and one reader, and Vyukov's ring, which all share; frames in both |
+//! | [`channel`] | seats, producers, consumers, cases of a select, closing, counters |
 //!
 //! A channel belongs to the process that made it. Its memory is shared with the child of a fork, so a
 //! handle must not be used, nor dropped, there.
@@ -34,13 +35,17 @@ pub mod channel;
 pub mod error;
 mod layout;
 mod memory;
+pub mod process;
 mod ring;
 mod sync;
 pub mod wait;
 
 pub use channel::{
-    Channel, Config, Consumer, Mode, Plain, Port, Producer, Receiver, Receiving, Sender, Sending, Stats,
+    Case, Channel, Config, Consumer, FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender,
+    Mode, Participant, Plain, Port, Producer, Receiver, Receiving, ReceivingFrames, Sender, Sending,
+    SendingFrames, Stats, Ticket, Woken, most_cases, wait_for_any,
 };
 pub use error::{ConfigError, HandleError, Stop};
-pub use layout::{MAX_CAPACITY, MAX_PRODUCERS};
+pub use layout::{FRAME_SLOT, MAX_CAPACITY, MAX_CONSUMERS, MAX_PRODUCERS};
+pub use ring::frames::Frame;
 pub use wait::{Barrier, Deadline, Spin};

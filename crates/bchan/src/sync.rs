@@ -29,7 +29,15 @@ pub(crate) fn spin_hint() {
 pub(crate) struct FutexWord {
     value: AtomicU32,
     #[cfg(loom)]
-    pub(crate) queue: (loom::sync::Mutex<()>, loom::sync::Condvar),
+    pub(crate) sleepers: loom::sync::Mutex<std::collections::VecDeque<std::sync::Arc<Sleeper>>>,
+}
+
+/// A thread of the model that sleeps until it is woken.
+#[cfg(loom)]
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    pub(crate) is_woken: loom::sync::Mutex<bool>,
+    pub(crate) bell: loom::sync::Condvar,
 }
 
 impl FutexWord {
@@ -37,7 +45,7 @@ impl FutexWord {
         Self {
             value: AtomicU32::new(value),
             #[cfg(loom)]
-            queue: (loom::sync::Mutex::new(()), loom::sync::Condvar::new()),
+            sleepers: loom::sync::Mutex::default(),
         }
     }
 }

@@ -14,7 +14,8 @@ use bchan::{Channel, Config, Consumer, Deadline, Mode, Receiving, Sending, Stop}
 const LIMIT: Duration = Duration::from_secs(5);
 
 fn mpmc(capacity: usize, max_producers: usize) -> Channel {
-    Channel::new(&Config { mode: Mode::Mpmc, item_size: 8, capacity, max_producers, barrier: None }).unwrap()
+    Channel::new(&Config { mode: Mode::Mpmc, item_size: 8, capacity, max_producers, ..Config::default() })
+        .unwrap()
 }
 
 /// Runs `work` in a thread; what it gives comes through the returned pipe.
@@ -277,4 +278,17 @@ fn empty_batch_is_refused_by_either_kind_once_closed() {
         channel.close();
         assert_eq!(tx.try_send_all::<u64>(&[]), Err(Stop::Closed), "{mode:?}");
     }
+}
+
+/// There is one claim at a time: a batch goes into what was reserved, and then behind it.
+#[test]
+fn batch_after_a_reservation_begins_there() {
+    let channel = mpmc(8, 1);
+    let (mut tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
+    assert_eq!(tx.reserve(2), 2);
+    assert_eq!(tx.try_send_all(&[1_u64, 2, 3]), Ok(3));
+    let mut buffer = [0_u64; 8];
+    assert_eq!(rx.try_receive_into(&mut buffer), 3);
+    assert_eq!(buffer[..3], [1, 2, 3]);
+    assert_eq!((channel.len(), channel.stats().sent), (0, 3));
 }

@@ -55,7 +55,15 @@ fn random_channel(random: &mut Random, max_producers: usize) -> Channel {
     let barrier = [Barrier::detect(), Barrier::Fence][random.below(2) as usize];
     let capacity = 1 << random.below(7);
     let mode = [Mode::Mpsc, Mode::Mpmc][random.below(2) as usize];
-    Channel::new(&Config { mode, item_size: 8, capacity, max_producers, barrier: Some(barrier) }).unwrap()
+    Channel::new(&Config {
+        mode,
+        item_size: 8,
+        capacity,
+        max_producers,
+        barrier: Some(barrier),
+        ..Config::default()
+    })
+    .unwrap()
 }
 
 /// Sends `each` messages in random portions with random pauses; tells how many were accepted.

@@ -1,14 +1,15 @@
 """The queues of the standard library that are first in, first out, on a ring."""
 
 import threading
-from types import GenericAlias
-from typing import Any, ClassVar, Self
+from typing import Self, TypeVar
 
 from bchan import _core
 
+T = TypeVar("T")
+
 
 @_core.hot_methods
-class SimpleQueue(_core.Queue):
+class SimpleQueue(_core.Queue[T]):
     """Drop-in for `queue.SimpleQueue`: a queue without limit, and without `join`.
 
     Example:
@@ -20,7 +21,6 @@ class SimpleQueue(_core.Queue):
     """
 
     __slots__ = ()
-    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
     def __new__(cls) -> Self:
         """Make a queue."""
@@ -32,7 +32,7 @@ class SimpleQueue(_core.Queue):
 
 
 @_core.hot_methods
-class Queue(_core.Queue):
+class Queue(_core.Queue[T]):
     """Drop-in for `queue.Queue`: first in, first out, between any number of threads.
 
     It runs on the same ring as a `Channel` of objects, and waits as one. A queue without a limit
@@ -69,7 +69,6 @@ class Queue(_core.Queue):
     """
 
     __slots__ = ("_all_done",)
-    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
     def __init__(self, maxsize: int = 0) -> None:
         del maxsize  # seen by __new__

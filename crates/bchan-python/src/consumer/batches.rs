@@ -1,6 +1,7 @@
 //! Iterating by batches. Native, because a signal between a call and what a generator does with its
 //! result would lose a batch.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::Consumer;
@@ -19,6 +20,11 @@ impl Batches {
     #[new]
     fn new(consumer: Py<Consumer>, n: Py<PyAny>) -> Self {
         Self { consumer, n }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.consumer)?;
+        visit.call(&self.n)
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

@@ -16,9 +16,10 @@ use self::view::end_view;
 use crate::call::Call;
 use crate::channel::Channel;
 use crate::contents::Contents;
-use crate::errors::{Closed, from_handle};
+use crate::errors::Closed;
 use crate::gate::{Gate, Pass};
 use crate::item::ItemType;
+use crate::passing::{self, Passed};
 use crate::receiving::{Inlet, receive_bits};
 
 /// What a call works on, once the gate has let it in.
@@ -46,6 +47,12 @@ impl Consumer {
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
     fn enter(&self) -> PyResult<(Pass<'_>, &mut Inner)> {
+        if self.gate.is_fresh() {
+            passing::begin(&self.gate, || {
+                // SAFETY: the gate keeps every other call out meanwhile.
+                unsafe { &mut *self.inner.get() }.rx.as_mut().expect("it is open")
+            })?;
+        }
         let pass = self.gate.enter()?;
         // SAFETY: the pass keeps every other call out while this reference is used.
         Ok((pass, unsafe { &mut *self.inner.get() }))
@@ -57,6 +64,16 @@ impl Consumer {
         let pass = self.gate.enter_quickly()?;
         // SAFETY: the pass keeps every other call out while this reference is used.
         Some((pass, unsafe { &mut *self.inner.get() }))
+    }
+
+    /// Lets a call in that receives, or says why it can't.
+    #[inline(always)]
+    pub(crate) fn enter_to_receive(&self) -> PyResult<(Pass<'_>, &mut bchan::Consumer)> {
+        let (pass, inner) = self.enter()?;
+        match (&mut inner.rx, &inner.peeked) {
+            (Some(rx), None) => Ok((pass, rx)),
+            (_, peeked) => Err(refusal(peeked.is_some())),
+        }
     }
 }
 
@@ -75,11 +92,8 @@ impl Inlet for Consumer {
         _py: Python<'_>,
         work: impl FnOnce(&mut Call<'_, bchan::Consumer, Pass<'_>>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (entry, inner) = self.enter()?;
-        match (&mut inner.rx, &inner.peeked) {
-            (Some(rx), None) => work(&mut Call { handle: rx, entry, item: &self.item }),
-            (_, peeked) => Err(refusal(peeked.is_some())),
-        }
+        let (entry, handle) = self.enter_to_receive()?;
+        work(&mut Call { handle, entry, item: &self.item })
     }
 
     #[inline(always)]
@@ -99,7 +113,7 @@ impl Inlet for Consumer {
 }
 
 #[cold]
-fn refusal(is_peeked: bool) -> PyErr {
+pub(crate) fn refusal(is_peeked: bool) -> PyErr {
     if is_peeked {
         PyRuntimeError::new_err("a view is open: release() it first")
     } else {
@@ -110,15 +124,25 @@ fn refusal(is_peeked: bool) -> PyErr {
 #[pymethods]
 impl Consumer {
     #[new]
-    fn new(py: Python<'_>, channel: &Channel) -> PyResult<Self> {
-        let core = channel.core()?;
-        let (item, contents) = (ItemType::new(channel.descr().bind(py))?, channel.contents().clone_ref(py));
-        let rx = core.consumer().map_err(from_handle)?;
+    #[pyo3(signature = (channel, ticket=None))]
+    fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
+        let (core, item) = (channel.core_of_items()?, ItemType::new(channel.descr().bind(py))?);
+        let contents = channel.contents().clone_ref(py);
+        // Registered last: a consumer that comes and fails would be one that has left.
+        let handle = passing::registered(ticket, || core.consumer(), |ticket| core.consumer_of(ticket))?;
         Ok(Self {
-            gate: Gate::new("consumer"),
-            inner: UnsafeCell::new(Inner { rx: Some(rx), peeked: None }),
+            gate: passing::gate(channel, "consumer"),
+            inner: UnsafeCell::new(Inner { rx: Some(handle), peeked: None }),
             item,
             contents,
+        })
+    }
+
+    /// `(seat, word)`, with which another process takes this handle over that was never used.
+    fn _ticket(&self) -> PyResult<Passed> {
+        passing::ticket(&self.gate, || {
+            // SAFETY: the gate keeps every other call out meanwhile.
+            unsafe { &mut *self.inner.get() }.rx.as_mut().expect("it is open")
         })
     }
 
@@ -139,6 +163,10 @@ impl Consumer {
 
     /// Closes this handle; the next consumer goes on where it was. Closing twice is harmless.
     fn close(&self) -> PyResult<()> {
+        if self.gate.close_fresh() {
+            // SAFETY: the gate is closed, and nobody is inside.
+            drop(unsafe { &mut *self.inner.get() }.rx.take());
+        }
         if self.gate.is_closed() {
             return Ok(());
         }
@@ -167,7 +195,7 @@ impl Consumer {
 
     /// Takes back what `_arm_receive` did; harmless if there is nothing to take back.
     fn _disarm_receive(&self, alarm: i32) {
-        self.contents.get().channel.disarm(alarm);
+        self.contents.get().disarm(alarm);
     }
 
     /// Whether this handle was closed.

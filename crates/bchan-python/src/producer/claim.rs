@@ -1,11 +1,13 @@
 //! Zero-copy sending: slots reserved, written through a view, and committed.
 
+use std::sync::atomic::Ordering;
+
 use bchan::Sending;
 use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::threads::this_thread;
+use super::threads::{Reserves, this_thread};
 use super::{Inner, Producer, refusal};
 use crate::arguments::{Timeout, count, count_from};
 use crate::array;
@@ -68,7 +70,7 @@ impl Producer {
             array::view(owner, &self.item, data, n, true).inspect_err(|_| give_back(tx))?
         };
         inner.reserved = Some((slots.clone().unbind(), n));
-        inner.reserved_by = this_thread();
+        self.reserved_by.store(this_thread(), Ordering::Relaxed);
         Ok(Some(slots))
     }
 
@@ -82,7 +84,7 @@ impl Producer {
         if n > *most {
             return Err(must_be("n", format_args!("at most {most}, the length of the reservation"), n));
         }
-        let slots = end_reservation(inner);
+        let slots = self.end_reservation(inner);
         let sent = match (&mut inner.tx, n) {
             (Some(tx), 0) => {
                 give_back(tx);
@@ -97,23 +99,18 @@ impl Producer {
         sent
     }
 
-    /// Gives the reservation back if this thread made it, which ends.
-    pub(super) fn abandon(&self, thread: u64) {
-        let Some((pass, inner)) = self.enter_quickly() else { return };
-        if inner.reserved.is_some() && inner.reserved_by == thread {
-            let slots = end_reservation(inner);
-            if let Some(tx) = &mut inner.tx {
-                give_back(tx);
-            }
-            drop(pass);
-            drop(slots);
-        }
+    /// Ends the reservation, if there is one; gives its view, which is read-only from now on.
+    pub(super) fn end_reservation(&self, inner: &mut Inner) -> Option<Attached> {
+        let (slots, _) = inner.reserved.take()?;
+        self.reserved_by.store(0, Ordering::Relaxed);
+        array::freeze(&slots);
+        Some(Attached::new(slots))
     }
 
     /// Gives the reservation back.
     pub(crate) fn abort(&self) -> PyResult<()> {
         let (pass, inner) = self.enter()?;
-        let slots = end_reservation(inner);
+        let slots = self.end_reservation(inner);
         if let (Some(_), Some(tx)) = (&slots, &mut inner.tx) {
             give_back(tx);
         }
@@ -122,11 +119,28 @@ impl Producer {
     }
 }
 
-/// Ends the reservation, if there is one; gives its view, which is read-only from now on.
-pub(super) fn end_reservation(inner: &mut Inner) -> Option<Attached> {
-    let (slots, _) = inner.reserved.take()?;
-    array::freeze(&slots);
-    Some(Attached::new(slots))
+impl Reserves for Producer {
+    fn holds_others_up(&self) -> bool {
+        self.shares_its_ring
+    }
+
+    fn has_reserved(&self, thread: u64) -> bool {
+        // Relaxed: who made the reservation sees his own mark, or one that came after.
+        self.reserved_by.load(Ordering::Relaxed) == thread && self.gate.is_home()
+    }
+
+    fn try_abandon(&self, _py: Python<'_>, thread: u64) -> bool {
+        let Some((pass, inner)) = self.enter_quickly() else { return false };
+        if self.has_reserved(thread) {
+            let slots = self.end_reservation(inner);
+            if let Some(tx) = &mut inner.tx {
+                give_back(tx);
+            }
+            drop(pass);
+            drop(slots);
+        }
+        true
+    }
 }
 
 /// Sends nothing of what was reserved.
@@ -136,6 +150,6 @@ fn give_back(tx: &mut bchan::Producer) {
 }
 
 #[cold]
-fn no_reservation(call: &str) -> PyErr {
+pub(crate) fn no_reservation(call: &str) -> PyErr {
     PyRuntimeError::new_err(format!("{call}() needs an open reservation: call reserve() first"))
 }

@@ -4,6 +4,7 @@ mod claim;
 mod threads;
 
 use std::cell::UnsafeCell;
+use std::sync::atomic::AtomicU64;
 
 use bchan::Sending;
 use pyo3::Borrowed;
@@ -11,15 +12,16 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use self::claim::end_reservation;
-pub(crate) use self::threads::remember;
+pub(crate) use self::claim::no_reservation;
+pub(crate) use self::threads::{Reserves, remember, this_thread};
 use crate::array;
 use crate::call::Call;
 use crate::channel::Channel;
 use crate::contents::Contents;
-use crate::errors::{Closed, from_handle};
+use crate::errors::Closed;
 use crate::gate::{Gate, Pass};
 use crate::item::ItemType;
+use crate::passing::{self, Passed};
 use crate::sending::{Outlet, send_bits};
 
 /// What a call works on, once the gate has let it in.
@@ -28,8 +30,6 @@ struct Inner {
     tx: Option<bchan::Producer>,
     /// The view of an open reservation, and its length.
     reserved: Option<(Py<PyAny>, usize)>,
-    /// The thread that made it.
-    reserved_by: u64,
 }
 
 /// A registered producer. Its hot methods are set by `methods`.
@@ -37,9 +37,12 @@ struct Inner {
 pub(crate) struct Producer {
     gate: Gate,
     inner: UnsafeCell<Inner>,
+    /// The thread that made the open reservation; 0 if none is open. Written by who holds the gate's pass,
+    /// read by a thread that ends.
+    reserved_by: AtomicU64,
     item: ItemType,
     /// Whether a reservation of this producer holds others up.
-    pub(crate) shares_its_ring: bool,
+    shares_its_ring: bool,
     /// Owner of the views, and of messages that are objects.
     contents: Py<Contents>,
 }
@@ -52,18 +55,33 @@ impl Producer {
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
     fn enter(&self) -> PyResult<(Pass<'_>, &mut Inner)> {
+        if self.gate.is_fresh() {
+            passing::begin(&self.gate, || {
+                // SAFETY: the gate keeps every other call out meanwhile.
+                unsafe { &mut *self.inner.get() }.tx.as_mut().expect("it is open")
+            })?;
+        }
         let pass = self.gate.enter()?;
         // SAFETY: the pass keeps every other call out while this reference is used.
         Ok((pass, unsafe { &mut *self.inner.get() }))
     }
 
-    /// Lets a call in unless something is out of the ordinary.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
     fn enter_quickly(&self) -> Option<(Pass<'_>, &mut Inner)> {
         let pass = self.gate.enter_quickly()?;
         // SAFETY: the pass keeps every other call out while this reference is used.
         Some((pass, unsafe { &mut *self.inner.get() }))
+    }
+
+    /// Lets a call in that sends, or says why it can't.
+    #[inline(always)]
+    pub(crate) fn enter_to_send(&self) -> PyResult<(Pass<'_>, &mut bchan::Producer)> {
+        let (pass, inner) = self.enter()?;
+        match (&mut inner.tx, &inner.reserved) {
+            (Some(tx), None) => Ok((pass, tx)),
+            (_, reserved) => Err(refusal(reserved.is_some())),
+        }
     }
 }
 
@@ -82,11 +100,8 @@ impl Outlet for Producer {
         _py: Python<'_>,
         work: impl FnOnce(&mut Call<'_, bchan::Producer, Pass<'_>>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (entry, inner) = self.enter()?;
-        match (&mut inner.tx, &inner.reserved) {
-            (Some(tx), None) => work(&mut Call { handle: tx, entry, item: &self.item }),
-            (_, reserved) => Err(refusal(reserved.is_some())),
-        }
+        let (entry, handle) = self.enter_to_send()?;
+        work(&mut Call { handle, entry, item: &self.item })
     }
 
     #[inline(always)]
@@ -99,7 +114,7 @@ impl Outlet for Producer {
 }
 
 #[cold]
-fn refusal(is_reserved: bool) -> PyErr {
+pub(crate) fn refusal(is_reserved: bool) -> PyErr {
     if is_reserved {
         PyRuntimeError::new_err("a reservation is open: commit() or abort() it first")
     } else {
@@ -110,17 +125,27 @@ fn refusal(is_reserved: bool) -> PyErr {
 #[pymethods]
 impl Producer {
     #[new]
-    fn new(py: Python<'_>, channel: &Channel) -> PyResult<Self> {
-        let core = channel.core()?;
-        let (item, contents) = (ItemType::new(channel.descr().bind(py))?, channel.contents().clone_ref(py));
+    #[pyo3(signature = (channel, ticket=None))]
+    fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
+        let (core, item) = (channel.core_of_items()?, ItemType::new(channel.descr().bind(py))?);
+        let contents = channel.contents().clone_ref(py);
         // Registered last: a producer that comes and fails would be one that has left.
-        let tx = core.producer().map_err(from_handle)?;
+        let handle = passing::registered(ticket, || core.producer(), |ticket| core.producer_of(ticket))?;
         Ok(Self {
-            gate: Gate::new("producer"),
-            inner: UnsafeCell::new(Inner { tx: Some(tx), reserved: None, reserved_by: 0 }),
+            gate: passing::gate(channel, "producer"),
+            inner: UnsafeCell::new(Inner { tx: Some(handle), reserved: None }),
+            reserved_by: AtomicU64::new(0),
             item,
             shares_its_ring: channel.is_mpmc(),
             contents,
+        })
+    }
+
+    /// `(seat, word)`, with which another process takes this handle over that was never used.
+    fn _ticket(&self) -> PyResult<Passed> {
+        passing::ticket(&self.gate, || {
+            // SAFETY: the gate keeps every other call out meanwhile.
+            unsafe { &mut *self.inner.get() }.tx.as_mut().expect("it is open")
         })
     }
 
@@ -131,11 +156,15 @@ impl Producer {
 
     /// Closes this handle and gives its place back; what it sent stays. Closing twice is harmless.
     fn close(&self) -> PyResult<()> {
+        if self.gate.close_fresh() {
+            // SAFETY: the gate is closed, and nobody is inside.
+            drop(unsafe { &mut *self.inner.get() }.tx.take());
+        }
         if self.gate.is_closed() {
             return Ok(());
         }
         let (pass, inner) = self.enter()?;
-        let (slots, tx) = (end_reservation(inner), inner.tx.take());
+        let (slots, tx) = (self.end_reservation(inner), inner.tx.take());
         pass.close();
         drop(tx);
         drop(slots);
@@ -151,15 +180,18 @@ impl Producer {
         Ok(inner.reserved.as_ref().is_some_and(|(open, _)| open.is(slots)))
     }
 
-    /// Has an eventfd written once there may be space, unless there may be now: then true.
-    fn _arm_send(&self, alarm: i32) -> PyResult<bool> {
+    /// Has an eventfd written once there may be space for the item, unless there may be now: then true.
+    #[pyo3(signature = (alarm, item=None))]
+    fn _arm_send(&self, alarm: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+        // All items need the same.
+        let _ = item;
         let (_pass, inner) = self.enter()?;
         Ok(inner.tx.as_mut().is_none_or(|tx| tx.arm(alarm)))
     }
 
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.
     fn _disarm_send(&self, alarm: i32) {
-        self.contents.get().channel.disarm(alarm);
+        self.contents.get().disarm(alarm);
     }
 
     /// Whether this handle was closed.

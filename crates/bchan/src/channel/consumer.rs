@@ -2,8 +2,10 @@
 
 use std::ptr;
 
+use super::cases::Case;
+use super::seats::{Place, Ticket};
 use super::{Plain, lanes, shared};
-use crate::error::Stop;
+use crate::error::{HandleError, Stop};
 use crate::wait::Deadline;
 
 /// Receiving, through a registered [`Consumer`] or a [`Receiver`](super::Receiver).
@@ -43,6 +45,9 @@ pub trait Receiving {
     /// [`Channel::disarm`](super::Channel::disarm) takes it back, before
     /// the eventfd is closed.
     fn arm(&mut self, alarm: i32) -> bool;
+
+    /// The wait for a message or the end, as one of several in [`wait_for_any`](super::wait_for_any).
+    fn case(&mut self) -> Case<'_>;
 
     /// Bytes of one item.
     fn item_size(&self) -> usize;
@@ -160,9 +165,37 @@ pub trait Receiving {
 pub struct Consumer(pub(super) Kind);
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "each call on a shared ring would go through the box")]
 pub(super) enum Kind {
     Lanes(Box<lanes::Consumer>),
     Shared(shared::Consumer),
+}
+
+impl Consumer {
+    fn place(&mut self) -> &mut Place {
+        match &mut self.0 {
+            Kind::Lanes(handle) => &mut handle.place,
+            Kind::Shared(handle) => &mut handle.place,
+        }
+    }
+
+    /// Makes a handle this process' own, before its first use, in a channel that processes share: the
+    /// process may have forked since it was made, and then the first who begins has it.
+    ///
+    /// # Errors
+    /// [`HandleError::Elsewhere`]: another process has it.
+    pub fn begin(&mut self) -> Result<(), HandleError> {
+        self.place().begin()
+    }
+
+    /// What another process needs to take this handle over, which was never used; until then its place
+    /// stays taken, also when this is dropped.
+    ///
+    /// # Errors
+    /// [`HandleError::Used`].
+    pub fn ticket(&mut self) -> Result<Ticket, HandleError> {
+        self.place().ticket()
+    }
 }
 
 /// Calls the same on either kind.
@@ -210,6 +243,10 @@ impl Receiving for Consumer {
 
     fn arm(&mut self, alarm: i32) -> bool {
         each!(&mut self.0, rx => rx.arm(alarm))
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        each!(&mut self.0, rx => rx.case())
     }
 
     #[inline(always)]

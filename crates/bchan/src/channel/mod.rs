@@ -1,25 +1,36 @@
 //! Channels, of lanes or of one shared ring, and their handles.
 
+mod bitmap;
+mod cases;
 mod consumer;
+mod frames;
+#[cfg(not(loom))]
+mod heirs;
 mod lanes;
 mod plain;
 mod producer;
 mod registry;
+mod seats;
 mod shared;
 
+pub use cases::{Case, Woken, most_cases, wait_for_any};
 pub use consumer::{Consumer, Receiving};
+pub use frames::{FrameConsumer, FrameProducer, ReceivingFrames, SendingFrames};
 pub use plain::Plain;
 pub use producer::{Producer, Sending};
-pub use shared::{Port, Receiver, Sender};
+pub use seats::{Participant, Ticket};
+pub use shared::{FramePort, FrameReceiver, FrameSender, Port, Receiver, Sender};
 
 use std::time::Duration;
 
+use self::seats::{Place, Role};
 use crate::error::{ConfigError, HandleError};
-use crate::layout::{Bell, Counters, EventWords, LaneHeader, SharedHeader};
+use crate::layout::{Counters, EventWords, FRAME_SLOT, Geometry, LaneHeader, SharedHeader};
 use crate::memory::Memory;
+use crate::ring::frames::Lengths;
 use crate::ring::vyukov::{Ring, Turns};
-use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Alarms, Barrier, Event};
+use crate::sync::{Arc, Ordering};
+use crate::wait::{Alarms, Barrier, Broadcast, Event, Reach};
 
 /// Who may use a channel at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +57,23 @@ pub struct Config {
     pub max_producers: usize,
     /// How wake-ups are ordered, if the system can; `None` for the better one that it has.
     pub barrier: Option<Barrier>,
+    /// Whether other processes may use it, too.
+    pub is_shared: bool,
+    /// Whatever those who attach to it have to know; at most 3 KiB.
+    pub note: Vec<u8>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { mode: Mode::Mpsc, item_size: 8, capacity: 1024, max_producers: 1, barrier: None }
+        Self {
+            mode: Mode::Mpsc,
+            item_size: 8,
+            capacity: 1024,
+            max_producers: 1,
+            barrier: None,
+            is_shared: false,
+            note: Vec::new(),
+        }
     }
 }
 
@@ -61,7 +84,7 @@ pub struct Stats {
     pub sent: u64,
     /// Messages received.
     pub received: u64,
-    /// Times that a thread parked.
+    /// Times that a thread parked; at several of this channel's events, it counts at each.
     pub waits: u64,
     /// Futex calls made to wake.
     pub wakes: u64,
@@ -71,6 +94,8 @@ pub struct Stats {
     pub time_parked: Duration,
     /// Slots of a shared ring that were claimed and never sent.
     pub abandoned: u64,
+    /// Handles whose process died, and that were cleared up after.
+    pub deaths: u64,
     /// Bytes of address space that the channel takes.
     pub bytes_mapped: u64,
     /// Whether the rings in use are mapped twice in a row.
@@ -92,15 +117,38 @@ struct Shared {
     barrier: Barrier,
     turns: Turns,
     alarms: Alarms,
+    /// How many seats had been taken when this process last looked whom to watch.
+    seatings_seen: std::sync::atomic::AtomicU64,
 }
 
 impl Shared {
     fn event<'a>(&'a self, words: &'a EventWords) -> Event<'a> {
-        Event { words, alarms: &self.alarms }
+        Event { words, alarms: &self.alarms, reach: self.reach() }
+    }
+
+    fn broadcast<'a>(&'a self, words: &'a EventWords) -> Broadcast<'a> {
+        Broadcast { words, alarms: &self.alarms, reach: self.reach() }
+    }
+
+    fn reach(&self) -> Reach {
+        if self.memory.is_shared() { Reach::Machine } else { Reach::Process }
+    }
+
+    /// Lets all look for space who wait for it in a shared ring: those with frames, or those with items.
+    #[cold]
+    fn notify_all_space(&self, ring: &SharedHeader) {
+        match self.is_framed() {
+            true => self.broadcast(&ring.space).notify_all(),
+            false => self.event(&ring.space).notify_all(),
+        }
     }
 
     fn arrivals(&self) -> Event<'_> {
         self.event(&self.memory.header().arrivals)
+    }
+
+    fn ring(&self) -> Option<&SharedHeader> {
+        self.is_ring().then(|| self.memory.shared_header())
     }
 
     fn is_ring(&self) -> bool {
@@ -111,8 +159,17 @@ impl Shared {
 impl Channel {
     /// Makes a channel.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let turns = if config.mode == Mode::Spmc { Turns::TheProducers } else { Turns::Nobodys };
-        Self::with(config, turns)
+        Self::with(config, Self::turns(config), false)
+    }
+
+    /// Makes a channel of messages of any length, each of which takes as many slots of [`FRAME_SLOT`] bytes
+    /// as it needs, and one at least. `capacity` counts slots; `item_size` does not matter.
+    pub fn of_frames(config: &Config) -> Result<Self, ConfigError> {
+        Self::with(&Config { item_size: FRAME_SLOT, ..config.clone() }, Self::turns(config), true)
+    }
+
+    fn turns(config: &Config) -> Turns {
+        if config.mode == Mode::Spmc { Turns::TheProducers } else { Turns::Nobodys }
     }
 
     /// Makes a channel of a shared ring whose users take turns, which spares them atomic operations.
@@ -121,81 +178,170 @@ impl Channel {
     /// All calls on the channel and its handles, and their dropping, must be made under one lock; only
     /// those that wait need not.
     pub unsafe fn under_a_lock(config: &Config) -> Result<Self, ConfigError> {
-        Self::with(config, Turns::Everybodys)
+        Self::with(config, Turns::Everybodys, false)
     }
 
-    fn with(config: &Config, turns: Turns) -> Result<Self, ConfigError> {
-        let &Config { mode, item_size, capacity, .. } = config;
+    fn with(config: &Config, turns: Turns, is_framed: bool) -> Result<Self, ConfigError> {
+        let &Config { mode, item_size, capacity, is_shared, .. } = config;
+        // A lock of this process keeps no other out.
+        let turns = if is_shared && turns == Turns::Everybodys { Turns::Nobodys } else { turns };
         let max_producers = if mode == Mode::Spmc { 1 } else { config.max_producers };
-        let memory = Memory::new(item_size, capacity, max_producers, mode != Mode::Mpsc)?;
-        // A fence always works; membarrier only where the system grants it.
+        let is_ring = mode != Mode::Mpsc;
+        let mut geometry = Geometry::new(item_size, capacity, max_producers, is_ring, Memory::page())?;
+        geometry.has_one_sender = (mode == Mode::Spmc).into();
+        let geometry = if is_framed { geometry.framed() } else { geometry };
+        let memory = Memory::new(geometry, is_shared, &config.note)?;
         let barrier = match config.barrier {
+            // A fence always works; membarrier only where the system grants it.
             Some(Barrier::Fence) => Barrier::Fence,
+            _ if is_shared => Barrier::Fence,
             Some(Barrier::Membarrier) | None => Barrier::detect(),
         };
-        Ok(Self { shared: Arc::new(Shared { memory, barrier, turns, alarms: Alarms::default() }) })
+        Ok(Self::over(memory, barrier, turns))
+    }
+
+    fn over(memory: Arc<Memory>, barrier: Barrier, turns: Turns) -> Self {
+        let seatings_seen = std::sync::atomic::AtomicU64::new(0);
+        let alarms = Alarms::of(&memory);
+        Self { shared: Arc::new(Shared { memory, barrier, turns, alarms, seatings_seen }) }
+    }
+
+    /// Attaches to a channel that another process made, or this one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Foreign`] if the descriptor's memory is no channel of this build.
+    #[cfg(unix)]
+    pub fn attach(fd: std::os::fd::OwnedFd) -> Result<Self, ConfigError> {
+        let memory = Memory::attach(fd)?;
+        let turns = match memory.geometry().has_one_sender {
+            1 => Turns::TheProducers,
+            _ => Turns::Nobodys,
+        };
+        Ok(Self::over(memory, Barrier::Fence, turns))
+    }
+
+    /// The memory of a channel that processes share, to be passed to [`attach`](Self::attach).
+    #[cfg(unix)]
+    pub fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.shared.memory.fd()
+    }
+
+    /// Who has a handle of it, in whatever process.
+    pub fn participants(&self) -> Vec<Participant> {
+        self.shared.participants()
+    }
+
+    /// The processes of the last handles that were cleared up after, the latest first; at most 16.
+    pub fn dead(&self) -> Vec<u32> {
+        self.shared.dead()
+    }
+
+    /// What its maker left for those who attach to it. Who can write to the memory can have changed it.
+    pub fn note(&self) -> Vec<u8> {
+        self.shared.memory.note()
+    }
+
+    /// Who may use the channel at once.
+    pub fn mode(&self) -> Mode {
+        let geometry = self.shared.memory.geometry();
+        match (geometry.lanes, geometry.has_one_sender) {
+            (0, 1) => Mode::Spmc,
+            (0, _) => Mode::Mpmc,
+            _ => Mode::Mpsc,
+        }
     }
 
     /// Registers a producer, at any time and from any thread.
+    ///
+    /// # Panics
+    /// If the channel is one of frames.
     pub fn producer(&self) -> Result<Producer, HandleError> {
-        Ok(Producer(if self.shared.is_ring() {
-            producer::Kind::Shared(shared::Producer::register(&self.shared)?)
+        self.check_framed(false);
+        Ok(self.producer_at(Place::take(&self.shared, Role::Producer)?))
+    }
+
+    /// Takes a producer over that another process [promised](Producer::ticket).
+    ///
+    /// # Errors
+    /// [`HandleError::Elsewhere`]: it was taken over before, or given back.
+    pub fn producer_of(&self, ticket: Ticket) -> Result<Producer, HandleError> {
+        self.check_framed(false);
+        Ok(self.producer_at(Place::redeem(&self.shared, Role::Producer, ticket)?))
+    }
+
+    fn producer_at(&self, place: Place) -> Producer {
+        Producer(if self.shared.is_ring() {
+            producer::Kind::Shared(shared::Producer::at(place, &self.shared))
         } else {
-            producer::Kind::Lane(lanes::Producer::register(&self.shared)?)
-        }))
+            producer::Kind::Lane(lanes::Producer::at(place, &self.shared))
+        })
     }
 
     /// Registers a consumer. A channel of lanes has one at a time.
+    ///
+    /// # Panics
+    /// If the channel is one of frames.
     pub fn consumer(&self) -> Result<Consumer, HandleError> {
-        Ok(Consumer(if self.shared.is_ring() {
-            consumer::Kind::Shared(shared::Consumer::register(&self.shared)?)
-        } else {
-            consumer::Kind::Lanes(Box::new(lanes::Consumer::register(&self.shared)?))
-        }))
+        self.check_framed(false);
+        Ok(self.consumer_at(Place::take(&self.shared, Role::Consumer)?))
     }
 
-    /// A way to use a shared ring without handles; `None` for lanes, and for the ring of spmc, whose one
-    /// producer claims as if nobody else did.
+    /// Takes a consumer over that another process [promised](Consumer::ticket).
+    ///
+    /// # Errors
+    /// [`HandleError::Elsewhere`]: it was taken over before, or given back.
+    pub fn consumer_of(&self, ticket: Ticket) -> Result<Consumer, HandleError> {
+        self.check_framed(false);
+        Ok(self.consumer_at(Place::redeem(&self.shared, Role::Consumer, ticket)?))
+    }
+
+    fn consumer_at(&self, place: Place) -> Consumer {
+        Consumer(if self.shared.is_ring() {
+            consumer::Kind::Shared(shared::Consumer::at(place, &self.shared))
+        } else {
+            consumer::Kind::Lanes(Box::new(lanes::Consumer::at(place, &self.shared)))
+        })
+    }
+
+    /// A way to use a shared ring of items without handles; `None` for lanes, and for the ring of spmc,
+    /// whose one producer claims as if nobody else did.
     pub fn port(&self) -> Option<Port> {
-        let is_anybodys = self.shared.is_ring() && self.shared.turns != Turns::TheProducers;
-        is_anybodys.then(|| Port::new(&self.shared))
+        (self.is_anybodys() && !self.is_framed()).then(|| Port::new(&self.shared))
+    }
+
+    fn is_anybodys(&self) -> bool {
+        self.shared.is_ring() && self.shared.turns != Turns::TheProducers
     }
 
     /// Refuses what is sent from now on. What was accepted can still be received.
     pub fn close(&self) {
-        if self.shared.is_ring() {
-            Port::new(&self.shared).close();
-        } else {
-            self.close_lanes();
-        }
-    }
-
-    fn close_lanes(&self) {
-        let Shared { memory, .. } = &*self.shared;
-        // The lanes first: whoever finds the registry closed can rely on it that they refuse.
-        for lane in self.shared.lanes() {
-            memory.lane_header(lane).bell.flags.fetch_or(Bell::CLOSED, Ordering::Relaxed);
-        }
-        if !self.shared.registry().close() {
-            return;
-        }
-        // Forbids: someone waits and has missed the flags.
-        fence(Ordering::SeqCst);
-        self.shared.arrivals().notify_all();
-        let spaces = self.shared.lanes().map(|lane| &memory.lane_header(lane).space);
-        spaces.for_each(|space| self.shared.event(space).notify_all());
+        self.shared.close();
     }
 
     /// Takes back what [`Sending::arm`] and [`Receiving::arm`] did with this eventfd, which may then be
     /// closed. It needs no handle: that may be in use, or gone.
     pub fn disarm(&self, alarm: i32) {
         self.shared.alarms.remove(alarm);
+        self.pass_on();
+    }
+
+    /// One was woken who may not look: others shall. A lane's two sides have one waiter each.
+    fn pass_on(&self) {
         if self.shared.is_ring() {
-            // One was woken who may not look: others shall.
             let port = Port::new(&self.shared);
-            port.pass_space_on();
             port.pass_messages_on();
+            // Who waits for room for frames was woken, too.
+            if !self.is_framed() {
+                port.pass_space_on();
+            }
         }
+    }
+
+    /// Clears up after a process of the model that died.
+    #[cfg(loom)]
+    pub fn bury(&self, pid: u32) -> bool {
+        use crate::process::{Owner, Survivor};
+        self.shared.bury(Owner(pid.into()))
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -220,19 +366,34 @@ impl Channel {
 
     /// Producers registered now.
     pub fn active_producers(&self) -> usize {
-        self.shared.registry().producers()
+        self.shared.memory.header().registered.len()
+    }
+
+    /// Bytes of the longest message of a channel of frames.
+    pub fn max_len(&self) -> usize {
+        self.capacity() * FRAME_SLOT
     }
 
     /// Messages in flight.
     pub fn len(&self) -> usize {
-        match self.ring() {
+        if self.is_framed() {
+            // What was received first: read later it could be more than what was sent.
+            let received = self.frames(Lengths::received);
+            return self.frames(Lengths::sent).saturating_sub(received) as usize;
+        }
+        match self.shared.ring() {
             Some(ring) => ring.len(self.shared.memory.geometry().capacity),
             None => self.shared.lanes().map(|lane| self.shared.len_of(lane)).sum(),
         }
     }
 
-    fn ring(&self) -> Option<&SharedHeader> {
-        self.shared.is_ring().then(|| self.shared.memory.shared_header())
+    /// A count of frames, over all rings.
+    fn frames(&self, count: fn(&Lengths) -> u64) -> u64 {
+        let memory = &self.shared.memory;
+        (0..memory.geometry().rings())
+            .filter_map(|ring| Lengths::new(memory, ring))
+            .map(|of| count(&of))
+            .sum()
     }
 
     /// Visits the slots of all messages in flight.
@@ -246,8 +407,7 @@ impl Channel {
         for lane in self.shared.lanes().filter(|&lane| self.shared.len_of(lane) > 0) {
             let (slots, header) = (self.shared.memory.slots(lane), self.shared.memory.lane_header(lane));
             let head = header.head.load(Ordering::Acquire);
-            (head..head + self.shared.len_of(lane) as u64)
-                .for_each(|sequence| visit(slots.to_write(sequence, 1)));
+            (0..self.shared.len_of(lane) as u64).for_each(|i| visit(slots.to_write(head.wrapping_add(i), 1)));
         }
     }
 
@@ -260,23 +420,33 @@ impl Channel {
     pub fn stats(&self) -> Stats {
         let Shared { memory, barrier, .. } = &*self.shared;
         let lanes = || self.shared.lanes().map(|lane| memory.lane_header(lane));
-        let ring = self.ring();
+        let ring = self.shared.ring();
         let mut events = vec![&memory.header().arrivals];
         events.extend(lanes().map(|lane| &lane.space));
         events.extend(ring.map(|ring| &ring.space));
-        let sum = |field: fn(&Counters) -> u64| events.iter().map(|event| field(&event.counters)).sum();
+        // What others wrote may be too much for a sum.
+        let add = u64::wrapping_add;
+        let sum =
+            |field: fn(&Counters) -> u64| events.iter().map(|event| field(&event.counters)).fold(0, add);
         let total = |of_ring: fn(&SharedHeader) -> u64, of_lane: fn(&LaneHeader) -> u64| match ring {
             Some(ring) => of_ring(ring),
-            None => lanes().map(of_lane).sum(),
+            None => lanes().map(of_lane).fold(0, add),
+        };
+        let (sent, received) = if self.is_framed() {
+            (self.frames(Lengths::sent), self.frames(Lengths::received))
+        } else {
+            let sent = total(SharedHeader::sent, |lane| lane.tail.load(Ordering::Relaxed));
+            (sent, total(SharedHeader::received, |lane| lane.head.load(Ordering::Relaxed)))
         };
         Stats {
-            sent: total(SharedHeader::sent, |lane| lane.tail.load(Ordering::Relaxed)),
-            received: total(SharedHeader::received, |lane| lane.head.load(Ordering::Relaxed)),
+            sent,
+            received,
             waits: sum(|counters| counters.waits.load(Ordering::Relaxed)),
             wakes: sum(|counters| counters.wakes.load(Ordering::Relaxed)),
             spins: sum(|counters| counters.spins.load(Ordering::Relaxed)),
             time_parked: Duration::from_nanos(sum(|counters| counters.parked_ns.load(Ordering::Relaxed))),
             abandoned: total(|ring| ring.abandoned.load(Ordering::Relaxed), |_| 0),
+            deaths: memory.header().deaths.load(Ordering::Relaxed),
             bytes_mapped: memory.bytes_mapped(),
             mirrored: (0..memory.geometry().rings()).all(|ring| memory.is_mirrored(ring) != Some(false)),
             barrier: *barrier,

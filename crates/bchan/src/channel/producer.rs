@@ -2,8 +2,10 @@
 
 use std::ptr;
 
+use super::cases::Case;
+use super::seats::{Place, Ticket};
 use super::{Plain, lanes, shared};
-use crate::error::Stop;
+use crate::error::{HandleError, Stop};
 use crate::wait::Deadline;
 
 /// Sending, through a registered [`Producer`] or a [`Sender`](super::Sender).
@@ -41,6 +43,9 @@ pub trait Sending {
     /// then true. [`Channel::disarm`](super::Channel::disarm) takes it back, before
     /// the eventfd is closed.
     fn arm(&mut self, alarm: i32) -> bool;
+
+    /// The wait for space or the closing, as one of several in [`wait_for_any`](super::wait_for_any).
+    fn case(&mut self) -> Case<'_>;
 
     /// Bytes of one item.
     fn item_size(&self) -> usize;
@@ -167,6 +172,33 @@ pub(super) enum Kind {
     Shared(shared::Producer),
 }
 
+impl Producer {
+    fn place(&mut self) -> &mut Place {
+        match &mut self.0 {
+            Kind::Lane(handle) => &mut handle.place,
+            Kind::Shared(handle) => &mut handle.place,
+        }
+    }
+
+    /// Makes a handle this process' own, before its first use, in a channel that processes share: the
+    /// process may have forked since it was made, and then the first who begins has it.
+    ///
+    /// # Errors
+    /// [`HandleError::Elsewhere`]: another process has it.
+    pub fn begin(&mut self) -> Result<(), HandleError> {
+        self.place().begin()
+    }
+
+    /// What another process needs to take this handle over, which was never used; until then its place
+    /// stays taken, also when this is dropped.
+    ///
+    /// # Errors
+    /// [`HandleError::Used`].
+    pub fn ticket(&mut self) -> Result<Ticket, HandleError> {
+        self.place().ticket()
+    }
+}
+
 /// Calls the same on either kind.
 macro_rules! each {
     ($this:expr, $tx:ident => $call:expr) => {
@@ -209,6 +241,10 @@ impl Sending for Producer {
 
     fn arm(&mut self, alarm: i32) -> bool {
         each!(&mut self.0, tx => tx.arm(alarm))
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        each!(&mut self.0, tx => tx.case())
     }
 
     #[inline(always)]

@@ -24,6 +24,8 @@ pub(super) struct Segment {
     allocation: NonNull<u8>,
     layout: Layout,
     base: NonNull<u8>,
+    /// Under the model checker, whose processes are threads.
+    is_shared: bool,
     #[cfg(loom)]
     model: Model,
 }
@@ -50,13 +52,46 @@ impl Segment {
             allocation,
             layout,
             base,
+            is_shared: false,
             #[cfg(loom)]
             model: Model::new(base, geometry),
         })
     }
 
+    /// Plain memory belongs to one process.
+    pub(super) fn new_shared(geometry: &Geometry) -> Result<Self, ConfigError> {
+        match cfg!(loom) {
+            true => {
+                let mut segment = Self::new(geometry)?;
+                segment.is_shared = true;
+                Ok(segment)
+            }
+            false => Err(ConfigError::NotShareable),
+        }
+    }
+
+    #[cfg(unix)]
+    pub(super) fn attach(_fd: std::os::fd::OwnedFd, _least: u64) -> Result<Self, ConfigError> {
+        Err(ConfigError::NotShareable)
+    }
+
     pub(super) fn base(&self) -> NonNull<u8> {
         self.base
+    }
+
+    #[cfg(unix)]
+    pub(super) fn len(&self) -> u64 {
+        self.layout.size() as u64
+    }
+
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    #[cfg(unix)]
+    pub(super) fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
     }
 
     /// Plain memory can't be mapped twice.
@@ -100,45 +135,72 @@ struct Model {
 #[cfg(loom)]
 impl Model {
     fn new(base: NonNull<u8>, geometry: &Geometry) -> Self {
-        let cells = || (0..geometry.slots).map(|_| loom::cell::UnsafeCell::new(())).collect();
+        let cells =
+            || (0..geometry.slots << geometry.framed).map(|_| loom::cell::UnsafeCell::new(())).collect();
         let cells = (0..geometry.rings()).map(|_| crate::sync::Arc::new(cells())).collect();
         let model = Self { geometry: *geometry, cells };
         // SAFETY: the segment has room for these, at these places.
         unsafe {
+            model.seats(base).for_each(|seat| seat.write(crate::layout::Seat::new()));
             model.lanes(base).for_each(|lane| lane.write(crate::layout::LaneHeader::new()));
             if let Some(shared) = model.shared(base) {
                 shared.write(crate::layout::SharedHeader::new());
             }
             model.states(base).for_each(|state| state.write(crate::sync::AtomicU8::new(0)));
+            model.counters(base).for_each(|counters| counters.write(crate::layout::FrameCounters::new()));
+            model.words(base).for_each(|word| word.write(crate::sync::AtomicU64::new(0)));
         }
         model
+    }
+
+    fn seats(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::layout::Seat>> {
+        // SAFETY: as in `Memory::seat`.
+        (0..self.geometry.seats as usize)
+            .map(move |seat| unsafe { base.add(size_of::<ChannelHeader>()).cast().add(seat) })
     }
 
     fn lanes(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::layout::LaneHeader>> {
         // SAFETY: as in `Memory::lane_header`.
         (0..self.geometry.lanes as usize)
-            .map(move |lane| unsafe { base.add(size_of::<ChannelHeader>()).cast().add(lane) })
+            .map(move |lane| unsafe { base.add(self.geometry.ring_headers_offset()).cast().add(lane) })
     }
 
     fn shared(&self, base: NonNull<u8>) -> Option<NonNull<crate::layout::SharedHeader>> {
         // SAFETY: as in `Memory::shared_header`.
-        (self.geometry.lanes == 0).then(|| unsafe { base.add(size_of::<ChannelHeader>()).cast() })
+        (self.geometry.lanes == 0).then(|| unsafe { base.add(self.geometry.ring_headers_offset()).cast() })
     }
 
     fn states(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::sync::AtomicU8>> {
         let count = if self.geometry.lanes == 0 { self.geometry.capacity as usize } else { 0 };
         // SAFETY: as in `Memory::states`.
-        (0..count).map(move |slot| unsafe { base.add(Geometry::STATES_OFFSET).cast().add(slot) })
+        (0..count).map(move |slot| unsafe { base.add(self.geometry.states_offset()).cast().add(slot) })
+    }
+
+    fn counters(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::layout::FrameCounters>> {
+        let rings = if self.geometry.framed == 1 { self.geometry.rings() } else { 0 };
+        // SAFETY: as in `Memory::lengths`.
+        (0..rings).map(move |ring| unsafe { base.add(self.geometry.lengths_offset(ring) as usize).cast() })
+    }
+
+    fn words(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::sync::AtomicU64>> {
+        let capacity = self.geometry.capacity as usize;
+        // SAFETY: the words follow the counters.
+        self.counters(base).flat_map(move |counters| {
+            (0..capacity).map(move |slot| unsafe { counters.add(1).cast().add(slot) })
+        })
     }
 
     fn drop_headers(&self, base: NonNull<u8>) {
         // SAFETY: written in `new` and by `Memory::new`, dropped once.
         unsafe {
+            self.seats(base).for_each(|seat| seat.drop_in_place());
             self.lanes(base).for_each(|lane| lane.drop_in_place());
             if let Some(shared) = self.shared(base) {
                 shared.drop_in_place();
             }
             self.states(base).for_each(|state| state.drop_in_place());
+            self.words(base).for_each(|word| word.drop_in_place());
+            self.counters(base).for_each(|counters| counters.drop_in_place());
             base.cast::<ChannelHeader>().drop_in_place();
         }
     }

@@ -1,8 +1,10 @@
 //! Memory maps of Linux.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 
-use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap_fixed, munmap};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mmap_anonymous, mremap_fixed, munmap};
 
 use crate::error::ConfigError;
 use crate::layout::Geometry;
@@ -31,6 +33,19 @@ impl Map {
         let len = usize::try_from(len).map_err(|error| error.to_string())?;
         // SAFETY: a new anonymous map at an address of the system's choice touches nothing else.
         let base = unsafe { mmap_anonymous(null_mut(), len, protection, flags | MapFlags::NORESERVE) };
+        Self::of(base, len)
+    }
+
+    /// Maps a file, for others to see what is written.
+    fn of_file(fd: &OwnedFd, len: u64) -> Result<Self, String> {
+        let len = usize::try_from(len).map_err(|error| error.to_string())?;
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: a new map at an address of the system's choice touches nothing else.
+        let base = unsafe { mmap(null_mut(), len, protection, flags | MapFlags::NORESERVE, fd, 0) };
+        Self::of(base, len)
+    }
+
+    fn of(base: rustix::io::Result<*mut std::ffi::c_void>, len: usize) -> Result<Self, String> {
         let base = base.map_err(|error| error.to_string())?;
         let base = NonNull::new(base.cast()).ok_or("the map starts at 0")?;
         Ok(Self { base, len })
@@ -47,18 +62,69 @@ impl Drop for Map {
 
 /// Headers and rings of a channel, once and in a row.
 #[derive(Debug)]
-pub(super) struct Segment(Map);
+pub(super) struct Segment {
+    map: Map,
+    /// The memory, if other processes may map it, too.
+    file: Option<OwnedFd>,
+}
 
 impl Segment {
+    /// Nobody can make it shorter (or longer) any more: what is mapped stays there.
+    const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
     pub(super) fn new(geometry: &Geometry) -> Result<Self, ConfigError> {
         let bytes = geometry.total_bytes();
         Map::new(bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)
-            .map(Self)
+            .map(|map| Self { map, file: None })
             .map_err(|reason| ConfigError::Map { bytes, reason })
     }
 
+    /// Memory without a name, which is gone with the last process that has it.
+    pub(super) fn new_shared(geometry: &Geometry) -> Result<Self, ConfigError> {
+        let bytes = geometry.total_bytes();
+        let refused = |reason: String| ConfigError::Map { bytes, reason };
+        let made = || -> rustix::io::Result<OwnedFd> {
+            let file = memfd_create("bchan", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+            rustix::fs::fchmod(&file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+            ftruncate(&file, bytes)?;
+            fcntl_add_seals(&file, Self::SEALS)?;
+            Ok(file)
+        };
+        let file = made().map_err(|error| refused(error.to_string()))?;
+        let map = Map::of_file(&file, bytes).map_err(refused)?;
+        Ok(Self { map, file: Some(file) })
+    }
+
+    /// Maps what another process made, of at least so many bytes.
+    pub(super) fn attach(file: OwnedFd, least: u64) -> Result<Self, ConfigError> {
+        let foreign = |reason: String| ConfigError::Foreign { reason };
+        let bytes = fstat(&file).map_err(|error| foreign(error.to_string()))?.st_size as u64;
+        match fcntl_get_seals(&file) {
+            Ok(seals) if seals.contains(SealFlags::SHRINK) => {}
+            _ => return Err(foreign("it is not sealed, and could be cut while in use".to_owned())),
+        }
+        if bytes < least {
+            return Err(foreign(format!("it has {bytes} bytes, and its header alone needs {least}")));
+        }
+        let map = Map::of_file(&file, bytes).map_err(|reason| ConfigError::Map { bytes, reason })?;
+        Ok(Self { map, file: Some(file) })
+    }
+
     pub(super) fn base(&self) -> NonNull<u8> {
-        self.0.base
+        self.map.base
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.map.len as u64
+    }
+
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        self.file.is_some()
+    }
+
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// Maps the bytes `offset .. offset + len` twice in a row. `None` if the system refuses.

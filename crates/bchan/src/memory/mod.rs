@@ -4,6 +4,8 @@
 //! bytes, and every claim of up to `slots` slots is one contiguous piece, also across the end.
 //! Where the system has no such maps (or under the model checker) the rings are plain memory and
 //! a claim may end at the ring's end. Pages are touched only when used.
+//!
+//! A ring of frames is mapped once, and has twice the bytes instead: see `layout`.
 
 #[cfg(any(loom, feature = "portable", not(target_os = "linux")))]
 mod heap;
@@ -19,7 +21,9 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use crate::error::ConfigError;
-use crate::layout::{ChannelHeader, Geometry, Identity, LaneHeader, SharedHeader};
+use crate::layout::{
+    ChannelHeader, FrameCounters, Geometry, Identity, LaneHeader, NOTE_BYTES, Seat, SharedHeader,
+};
 use crate::sync::{Arc, AtomicU8};
 
 /// The memory of one channel. Everything in it stays where it is until the last `Arc` is gone.
@@ -32,23 +36,71 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(
-        item_size: usize,
-        capacity: usize,
-        max_producers: usize,
-        is_shared: bool,
-    ) -> Result<Arc<Self>, ConfigError> {
-        let geometry = Geometry::new(item_size, capacity, max_producers, is_shared, backing::page_size())?;
+    /// Makes the memory of a new channel, for this process alone or to be shared with others.
+    pub(crate) fn new(geometry: Geometry, is_shared: bool, note: &[u8]) -> Result<Arc<Self>, ConfigError> {
         let available = backing::physical_bytes();
         if geometry.ring_bytes() > available {
             return Err(ConfigError::Memory { needed: geometry.ring_bytes(), available });
         }
-        let segment = backing::Segment::new(&geometry)?;
-        let header = ChannelHeader::new(Identity::of(geometry));
+        if note.len() > NOTE_BYTES {
+            return Err(ConfigError::Note { value: note.len(), limit: NOTE_BYTES });
+        }
+        let segment = match is_shared {
+            true => backing::Segment::new_shared(&geometry)?,
+            false => backing::Segment::new(&geometry)?,
+        };
+        let header = ChannelHeader::new(geometry, note);
         // SAFETY: the segment starts with room for a header, aligned to a page, seen by nobody yet.
         unsafe { segment.base().cast::<ChannelHeader>().write(header) };
+        Ok(Self::of(segment, geometry))
+    }
+
+    /// The memory behind a descriptor, which another process may have made. Nothing that is read there is
+    /// believed: a channel whose words are wrong gives wrong messages at worst.
+    #[cfg(unix)]
+    pub(crate) fn attach(fd: std::os::fd::OwnedFd) -> Result<Arc<Self>, ConfigError> {
+        let foreign = |reason: String| ConfigError::Foreign { reason };
+        let segment = backing::Segment::attach(fd, size_of::<ChannelHeader>() as u64)?;
+        // SAFETY: the segment is at least that long. Volatile, as others may write to it.
+        let identity: Identity = unsafe { segment.base().cast().read_volatile() };
+        let geometry = identity.check(backing::page_size() as u64).map_err(foreign)?;
+        match segment.len() {
+            len if len == geometry.total_bytes() => Ok(Self::of(segment, geometry)),
+            len => Err(foreign(format!("it has {len} bytes and should have {}", geometry.total_bytes()))),
+        }
+    }
+
+    fn of(segment: backing::Segment, geometry: Geometry) -> Arc<Self> {
         let mirrors = (0..geometry.rings()).map(|_| OnceLock::new()).collect();
-        Ok(Arc::new(Self { geometry, segment, mirrors }))
+        Arc::new(Self { geometry, segment, mirrors })
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page() -> usize {
+        backing::page_size()
+    }
+
+    /// Whether other processes may use it, too.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.segment.is_shared()
+    }
+
+    /// What stands for it when it is passed to another process.
+    #[cfg(unix)]
+    pub(crate) fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.segment.fd()
+    }
+
+    /// What its maker left for those who attach to it.
+    pub(crate) fn note(&self) -> Vec<u8> {
+        let header = self.segment.base().cast::<ChannelHeader>().as_ptr();
+        // SAFETY: inside the header. Volatile, as others may write to it.
+        unsafe {
+            let len = (&raw const (*header).identity.0.note_bytes).read_volatile();
+            let bytes = (&raw const (*header).note).cast::<u8>();
+            (0..NOTE_BYTES.min(len as usize)).map(|i| bytes.add(i).read_volatile()).collect()
+        }
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -61,24 +113,39 @@ impl Memory {
         unsafe { self.segment.base().cast::<ChannelHeader>().as_ref() }
     }
 
+    /// A place of a producer or consumer.
+    pub(crate) fn seat(&self, seat: usize) -> &Seat {
+        assert!(seat < self.geometry.seats as usize);
+        // SAFETY: the segment has `seats` of them after the header, valid as zeroes, all atomics.
+        unsafe { self.segment.base().add(size_of::<ChannelHeader>()).cast::<Seat>().add(seat).as_ref() }
+    }
+
     #[inline]
     pub(crate) fn lane_header(&self, lane: usize) -> &LaneHeader {
         assert!(lane < self.geometry.lanes as usize);
-        // SAFETY: the segment has `lanes` of them after the header, valid as zeroes, all atomics.
-        unsafe { self.segment.base().add(size_of::<ChannelHeader>()).cast::<LaneHeader>().add(lane).as_ref() }
+        let offset = self.geometry.ring_headers_offset();
+        // SAFETY: the segment has `lanes` of them there, valid as zeroes, all atomics.
+        unsafe { self.segment.base().add(offset).cast::<LaneHeader>().add(lane).as_ref() }
     }
 
     pub(crate) fn shared_header(&self) -> &SharedHeader {
         assert!(self.geometry.lanes == 0);
-        // SAFETY: the segment has it after the header, valid as zeroes, all atomics.
-        unsafe { self.segment.base().add(size_of::<ChannelHeader>()).cast().as_ref() }
+        // SAFETY: the segment has it there, valid as zeroes, all atomics.
+        unsafe { self.segment.base().add(self.geometry.ring_headers_offset()).cast().as_ref() }
     }
 
     /// The states of a shared ring's slots, of which there are `capacity`.
     pub(crate) fn states(&self) -> NonNull<AtomicU8> {
         assert!(self.geometry.lanes == 0);
         // SAFETY: the segment has them there, valid as zeroes.
-        unsafe { self.segment.base().add(Geometry::STATES_OFFSET).cast() }
+        unsafe { self.segment.base().add(self.geometry.states_offset()).cast() }
+    }
+
+    /// The counters of a ring of frames, and behind them the lengths, of which there are `capacity`.
+    pub(crate) fn lengths(&self, ring: usize) -> NonNull<FrameCounters> {
+        assert!(self.geometry.framed == 1 && ring < self.geometry.rings());
+        // SAFETY: the segment has them there, valid as zeroes.
+        unsafe { self.segment.base().add(self.geometry.lengths_offset(ring) as usize).cast() }
     }
 
     /// The slots of one ring; makes the ring's second map at the first call.
@@ -96,7 +163,7 @@ impl Memory {
             base,
             mask: self.geometry.slots - 1,
             item_size: self.geometry.item_size as usize,
-            mirrored: mirror.is_some(),
+            mirrored: mirror.is_some() || self.geometry.framed == 1,
             #[cfg(loom)]
             cells: self.segment.cells(ring),
         }
@@ -126,6 +193,7 @@ pub(crate) struct Slots {
     base: NonNull<u8>,
     mask: u64,
     item_size: usize,
+    /// Mapped twice in a row, or with room for twice the slots.
     mirrored: bool,
     /// Tells the model checker who touches which slot.
     #[cfg(loom)]
@@ -154,7 +222,7 @@ impl Slots {
     #[inline]
     pub(crate) fn to_write(&self, sequence: u64, n: usize) -> *mut u8 {
         #[cfg(loom)]
-        (0..n).for_each(|i| self.cell(sequence + i as u64).with_mut(|_| ()));
+        (0..n).for_each(|i| self.cell(sequence, i).with_mut(|_| ()));
         let _ = n;
         self.at(sequence)
     }
@@ -163,7 +231,7 @@ impl Slots {
     #[inline]
     pub(crate) fn to_read(&self, sequence: u64, n: usize) -> *const u8 {
         #[cfg(loom)]
-        (0..n).for_each(|i| self.cell(sequence + i as u64).with(|_| ()));
+        (0..n).for_each(|i| self.cell(sequence, i).with(|_| ()));
         let _ = n;
         self.at(sequence)
     }
@@ -175,7 +243,7 @@ impl Slots {
     }
 
     #[cfg(loom)]
-    fn cell(&self, sequence: u64) -> &loom::cell::UnsafeCell<()> {
-        &self.cells[(sequence & self.mask) as usize]
+    fn cell(&self, sequence: u64, i: usize) -> &loom::cell::UnsafeCell<()> {
+        &self.cells[(sequence & self.mask) as usize + i]
     }
 }

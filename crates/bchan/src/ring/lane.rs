@@ -14,6 +14,7 @@
 
 use std::ptr::NonNull;
 
+use super::frames::{Frame, Lengths};
 use crate::layout::LaneHeader;
 use crate::memory::{Memory, Slots};
 use crate::sync::{Arc, Ordering};
@@ -23,6 +24,8 @@ use crate::sync::{Arc, Ordering};
 pub(crate) struct Lane {
     header: NonNull<LaneHeader>,
     pub(crate) slots: Slots,
+    /// Of a lane of frames.
+    lengths: Option<Lengths>,
     _memory: Arc<Memory>,
 }
 
@@ -31,8 +34,17 @@ impl Lane {
         Self {
             header: NonNull::from(memory.lane_header(index)),
             slots: memory.slots(index),
+            lengths: Lengths::new(memory, index),
             _memory: memory.clone(),
         }
+    }
+}
+
+impl Lane {
+    /// The lengths of the frames; to be asked only of a lane of them.
+    #[inline(always)]
+    pub(crate) fn lengths(&self) -> &Lengths {
+        self.lengths.as_ref().expect("a lane of frames")
     }
 }
 
@@ -152,13 +164,13 @@ impl Reader {
     pub(crate) fn new(lane: Lane, capacity: u64) -> Self {
         // Relaxed: whoever took the consumer's place synchronised with who left it.
         let head = lane.head.load(Ordering::Relaxed);
-        let is_sealed = lane.bell.verdict.load(Ordering::Relaxed) == head + 1;
+        let is_sealed = lane.bell.verdict.load(Ordering::Relaxed) == head.wrapping_add(1);
         Self { lane, capacity: if is_sealed { 0 } else { capacity }, head, cached_tail: head }
     }
 
     /// Reads no more: what the producer may still publish here, it will take back.
     pub(crate) fn seal(&mut self) {
-        debug_assert_eq!(self.cached_tail, self.head);
+        self.cached_tail = self.head;
         self.capacity = 0;
     }
 
@@ -192,6 +204,25 @@ impl Reader {
     pub(crate) fn front(&self, n: usize) -> *const u8 {
         debug_assert!(n as u64 <= self.cached_tail.wrapping_sub(self.head));
         self.lane.slots.to_read(self.head, n)
+    }
+
+    /// The next frame, of a lane that has one. A length beyond what was sent is cut off.
+    #[inline]
+    pub(crate) fn frame(&mut self) -> Frame {
+        let frame = self.lane.lengths().get(self.head);
+        frame.within(self.available(frame.slots()))
+    }
+
+    /// Of that frame.
+    #[inline]
+    pub(crate) fn progress(&self) -> u8 {
+        self.lane.lengths().progress(self.head)
+    }
+
+    /// As above.
+    #[inline]
+    pub(crate) fn say_progress(&self, progress: u8) {
+        self.lane.lengths().say_progress(self.head, progress);
     }
 
     /// Gives the next `n` slots, which must have been available, back to the writer.

@@ -1,4 +1,6 @@
-//! The two rings: one with a single writer and reader, and one that all share.
+//! The two rings: one with a single writer and reader, and one that all share; and frames in either.
 
+pub(crate) mod frames;
+pub(crate) mod intent;
 pub(crate) mod lane;
 pub(crate) mod vyukov;

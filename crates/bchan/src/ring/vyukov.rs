@@ -30,13 +30,18 @@
 //! reading; FREE is stored with Release after reading and loaded with Acquire before writing. `tail`
 //! and `head` only deal out sequences, and need no order.
 
+mod frames;
+
 use std::ptr::NonNull;
 use std::slice;
 
-use crate::layout::SharedHeader;
+use super::frames::Lengths;
+use super::intent::{Witness, Written};
+use crate::layout::{Intent, Seat, SharedHeader};
 use crate::memory::{Memory, Slots};
+use crate::process::kill_point;
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
-use crate::wait::Spin;
+use crate::wait::{Patience, Spin};
 
 const FREE: u8 = 0;
 const FULL: u8 = 1;
@@ -45,6 +50,8 @@ const BACK: u8 = 3;
 
 /// In `tail`: no more claims.
 const SEALED: u64 = 1 << 63;
+/// In `returned`: there may be some.
+const SOME: u64 = 1 << 63;
 
 /// Who must expect to be disturbed between looking and claiming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +68,7 @@ pub(crate) enum Turns {
 /// back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Claim {
-    start: u64,
+    pub(super) start: u64,
     pub(crate) len: usize,
 }
 
@@ -69,7 +76,12 @@ impl Claim {
     /// The first `n`, and the rest.
     pub(crate) fn split(self, n: usize) -> (Self, Self) {
         assert!(n <= self.len, "more slots than were claimed");
-        (Self { len: n, ..self }, Self { start: self.start + n as u64, len: self.len - n })
+        (Self { len: n, ..self }, Self { start: self.start.wrapping_add(n as u64), len: self.len - n })
+    }
+
+    /// The sequence after the last.
+    fn end(self) -> u64 {
+        self.start.wrapping_add(self.len as u64)
     }
 }
 
@@ -86,6 +98,8 @@ pub(crate) struct Ring {
     header: NonNull<SharedHeader>,
     states: NonNull<AtomicU8>,
     slots: Slots,
+    /// Of a ring of frames.
+    lengths: Option<Lengths>,
     mask: u64,
     /// Bits of a sequence that say which slot; those above say which lap.
     lap_shift: u32,
@@ -115,6 +129,7 @@ impl Ring {
             header: NonNull::from(memory.shared_header()),
             states: memory.states(),
             slots: memory.slots(0),
+            lengths: Lengths::new(memory, 0),
             mask: capacity - 1,
             lap_shift: capacity.trailing_zeros(),
             turns,
@@ -178,7 +193,7 @@ impl Ring {
             // SAFETY: `place + len` is at most `capacity`, and there are that many.
             unsafe { slice::from_raw_parts(self.states.add(place).as_ptr(), len) }
         };
-        [(start, piece(place, first)), (start + first as u64, piece(0, n - first))]
+        [(start, piece(place, first)), (start.wrapping_add(first as u64), piece(0, n - first))]
     }
 
     /// How many sequences from `start` on, at most `most`, are in one state.
@@ -209,49 +224,74 @@ impl Ring {
         }
         for (first, states) in self.pieces(claim.start, claim.len) {
             let code = self.code(first, what);
-            states.iter().for_each(|state| state.store(code, Ordering::Release));
+            for state in states {
+                state.store(code, Ordering::Release);
+                kill_point!("ring.said_one");
+            }
         }
     }
 
     /// Moves `word` from `from` on by `n`; false if somebody else has.
     #[inline(always)]
     fn advance(&self, word: &AtomicU64, from: u64, n: usize) -> bool {
-        let to = from + n as u64;
+        let to = from.wrapping_add(n as u64);
         if self.turns == Turns::Everybodys {
             word.store(to, Ordering::Relaxed);
             return true;
         }
-        // Acquire: pairs with the Release in `abandon` and `hand_back`, whose slots these may be.
-        word.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        // Acquire: pairs with the Release in `abandon` and `hand_back`, whose slots these may be. Release:
+        // what the witness said is seen by who sees it claimed.
+        word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Claims up to `wanted` slots to write, as many as are free in one piece.
     #[inline(always)]
-    pub(crate) fn claim_to_send(&self, wanted: usize) -> Result<Claim, NoSlot> {
+    pub(crate) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, NoSlot> {
         let mut contention = Contention::new();
         loop {
             let start = self.tail.load(Ordering::Relaxed);
             if start & SEALED != 0 {
+                witness.rests();
                 return Err(NoSlot::Sealed);
             }
             let most = self.slots.contiguous(start, wanted.min(self.room(start)));
-            let len = self.free(start, most);
-            if len == 0 {
+            let claim = Claim { start, len: self.free(start, most) };
+            if claim.len == 0 {
                 // Unmoved: it was the state of `start` that we saw.
                 if self.turns != Turns::Nobodys || self.tail.load(Ordering::Relaxed) == start {
+                    witness.rests();
                     return Err(NoSlot::Full);
                 }
-            } else if self.turns == Turns::TheProducers {
-                if self.tail.fetch_add(len as u64, Ordering::Relaxed) & SEALED == 0 {
-                    return Ok(Claim { start, len });
-                }
-                self.tail.fetch_sub(len as u64, Ordering::Relaxed);
-                return Err(NoSlot::Sealed);
-            } else if self.advance(&self.tail, start, len) {
-                return Ok(Claim { start, len });
+            } else if self.try_claim_to_send(claim, witness) {
+                witness.holds(claim);
+                kill_point!("ring.send.holds");
+                return Ok(claim);
             }
-            contention.back_off();
+            if !contention.back_off() {
+                witness.rests();
+                return Err(NoSlot::Full);
+            }
         }
+    }
+
+    #[inline(always)]
+    fn try_claim_to_send(&self, claim: Claim, witness: Witness) -> bool {
+        let Claim { start, len } = claim;
+        witness.tries(claim);
+        kill_point!("ring.send.tries");
+        if self.turns != Turns::TheProducers {
+            let is_ours = self.advance(&self.tail, start, len);
+            kill_point!("ring.send.claimed");
+            return is_ours;
+        }
+        // Release: as in `advance`.
+        if self.tail.fetch_add(len as u64, Ordering::Release) & SEALED == 0 {
+            kill_point!("ring.send.claimed");
+            return true;
+        }
+        kill_point!("ring.send.claimed_sealed");
+        self.tail.fetch_sub(len as u64, Ordering::Relaxed);
+        false
     }
 
     /// How many messages may be sent from `tail` on, if the head tells and not the slots' states: the head
@@ -263,7 +303,7 @@ impl Ring {
             return self.capacity() as usize;
         }
         let in_flight = tail.saturating_sub(self.head.load(Ordering::Relaxed));
-        (self.capacity() - withheld).saturating_sub(in_flight) as usize
+        self.capacity().saturating_sub(withheld).saturating_sub(in_flight) as usize
     }
 
     /// Sends one message of eight bytes, all under the lock; false if the ring is full or sealed.
@@ -310,24 +350,42 @@ impl Ring {
 
     /// Gives a claim up: as if it had not been made if it is the last, else consumers will pass it.
     #[cold]
-    pub(crate) fn abandon(&self, claim: Claim) {
-        let end = claim.start + claim.len as u64;
-        if claim.len == 0
-            // Release: done with the slots, which have no state to say so; pairs with `advance`.
-            || self.tail.compare_exchange(end, claim.start, Ordering::Release, Ordering::Relaxed).is_ok()
-        {
+    pub(crate) fn abandon(&self, claim: Claim, witness: Witness) {
+        if claim.len == 0 {
             return;
+        }
+        witness.doubts();
+        kill_point!("ring.abandon.doubts");
+        // Release: done with the slots, which have no state to say so, and with the witness; pairs with
+        // `advance`.
+        let moved =
+            self.tail.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
+        if moved.is_ok() {
+            kill_point!("ring.abandon.moved");
+            return self.say_given_back();
         }
         self.abandoned.fetch_add(claim.len as u64, Ordering::Relaxed);
         self.say(claim, SKIP);
+        kill_point!("ring.abandon.skipped");
+    }
+
+    /// To be called before the witness rests: who sees it at rest sees this.
+    fn say_given_back(&self) {
+        // Release: pairs with the Acquire in `claims_of`.
+        self.given_back.fetch_add(1, Ordering::Release);
     }
 
     /// Claims up to `wanted` messages to read, as many as there are in one piece. Calls `passed` when it
     /// has passed slots that their producers gave up.
     #[inline(always)]
-    pub(crate) fn claim_to_receive(&self, wanted: usize, passed: impl Fn()) -> Option<Claim> {
-        if self.returned.load(Ordering::Relaxed) != 0
-            && let Some(claim) = self.claim_returned(wanted)
+    pub(crate) fn claim_to_receive(
+        &self,
+        wanted: usize,
+        witness: Witness,
+        passed: impl Fn(),
+    ) -> Option<Claim> {
+        if self.returned.load(Ordering::Relaxed) & SOME != 0
+            && let Some(claim) = self.claim_returned(wanted, witness)
         {
             return Some(claim);
         }
@@ -335,48 +393,100 @@ impl Ring {
         loop {
             let start = self.head.load(Ordering::Relaxed);
             let most = self.slots.contiguous(start, wanted.min(self.capacity() as usize));
-            let len = self.full(start, most);
-            if len > 0 {
-                if self.advance(&self.head, start, len) {
-                    return Some(Claim { start, len });
+            let claim = Claim { start, len: self.full(start, most) };
+            if claim.len > 0 {
+                witness.tries(claim);
+                kill_point!("ring.receive.tries");
+                if self.advance(&self.head, start, claim.len) {
+                    kill_point!("ring.receive.claimed");
+                    witness.holds(claim);
+                    kill_point!("ring.receive.holds");
+                    return Some(claim);
                 }
             } else if self.turns == Turns::Everybodys {
                 return None;
             } else if self.is(start, SKIP) {
-                self.pass(start);
+                self.pass(start, witness);
                 passed();
-                continue;
+                if contention.go_round() {
+                    continue;
+                }
             } else if self.head.load(Ordering::Relaxed) == start {
+                witness.rests();
                 return None;
             }
-            contention.back_off();
+            if !contention.back_off() {
+                witness.rests();
+                return None;
+            }
         }
     }
 
     /// Passes the slots from `start` on that their producers gave up.
     #[cold]
-    fn pass(&self, start: u64) {
-        let len = self.run(start, self.capacity() as usize, SKIP);
-        if len > 0 && self.advance(&self.head, start, len) {
-            self.passed.fetch_add(len as u64, Ordering::Relaxed);
-            self.release(Claim { start, len });
+    fn pass(&self, start: u64, witness: Witness) {
+        let claim = Claim { start, len: self.run(start, self.capacity() as usize, SKIP) };
+        if claim.len > 0 {
+            witness.tries(claim);
+            kill_point!("ring.pass.tries");
+            if self.advance(&self.head, start, claim.len) {
+                kill_point!("ring.pass.claimed");
+                witness.holds(claim);
+                self.release(claim);
+                kill_point!("ring.pass.released");
+                self.passed.fetch_add(claim.len as u64, Ordering::Relaxed);
+            }
+            witness.rests();
         }
     }
 
     /// Claims messages that another consumer gave back, of which there are few, seldom.
     #[cold]
-    fn claim_returned(&self, wanted: usize) -> Option<Claim> {
+    fn claim_returned(&self, wanted: usize, witness: Witness) -> Option<Claim> {
+        let claim = self.take_some_back(wanted, witness).or_else(|| {
+            // Whoever gives some back says so afterwards: what is not seen after this is said after it.
+            // AcqRel: sees those of which it was said before.
+            self.returned.fetch_and(!SOME, Ordering::AcqRel);
+            kill_point!("ring.take_back.cleared");
+            let claim = self.take_some_back(wanted, witness)?;
+            self.returned.fetch_or(SOME, Ordering::Release);
+            Some(claim)
+        })?;
+        witness.holds(claim);
+        kill_point!("ring.take_back.holds");
+        let count = |returned: u64| Some(returned - (returned & !SOME).min(claim.len as u64));
+        let _ = self.returned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        Some(claim)
+    }
+
+    /// Claims the first messages that were given back and lie in a row.
+    fn take_some_back(&self, wanted: usize, witness: Witness) -> Option<Claim> {
         let head = self.head.load(Ordering::Relaxed);
-        let take = |sequence: &u64| {
-            let (back, full) = (self.code(*sequence, BACK), self.code(*sequence, FULL));
-            // Acquire: pairs with the Release of whoever gave it back.
-            self.state(*sequence).compare_exchange(back, full, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        };
-        let start = (head.saturating_sub(self.capacity())..head).find(take)?;
-        let most = self.slots.contiguous(start, wanted.min((head - start) as usize)) as u64;
-        let len = 1 + (start + 1..start + most).take_while(take).count();
-        self.returned.fetch_sub(len as u64, Ordering::Relaxed);
-        Some(Claim { start, len })
+        let first = head.saturating_sub(self.capacity());
+        let start = (first..head).find(|&start| self.take_back(Claim { start, len: 1 }, witness))?;
+        let most = self.slots.contiguous(start, wanted.min((head - start) as usize));
+        let more = (2..=most).take_while(|&len| self.take_back(Claim { start, len }, witness));
+        Some(Claim { start, len: 1 + more.count() })
+    }
+
+    /// Claims the last message of `claim`, if it was given back.
+    fn take_back(&self, claim: Claim, witness: Witness) -> bool {
+        let sequence = claim.end().wrapping_sub(1);
+        let (back, full) = (self.code(sequence, BACK), self.code(sequence, FULL));
+        if self.state(sequence).load(Ordering::Relaxed) != back {
+            return false;
+        }
+        witness.tries(claim);
+        kill_point!("ring.take_back.tries");
+        // Acquire: pairs with the Release of whoever gave it back. Release: as in `advance`.
+        let is_ours =
+            self.state(sequence).compare_exchange(back, full, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        kill_point!("ring.take_back.claimed");
+        if !is_ours {
+            // What was claimed before stays so.
+            witness.tries(Claim { len: claim.len - 1, ..claim });
+        }
+        is_ours
     }
 
     /// The claimed messages, to read.
@@ -388,30 +498,44 @@ impl Ring {
     /// Gives the slots of claimed messages back to the producers.
     #[inline(always)]
     pub(crate) fn release(&self, claim: Claim) {
-        let next_lap = Claim { start: claim.start + self.capacity(), ..claim };
+        let next_lap = Claim { start: claim.start.wrapping_add(self.capacity()), ..claim };
         self.say(next_lap, FREE);
     }
 
     /// Gives claimed messages back to the consumers: as if they had not been claimed if they are the
     /// last, else they are taken again before any other.
     #[cold]
-    pub(crate) fn hand_back(&self, claim: Claim) {
-        let end = claim.start + claim.len as u64;
-        if claim.len == 0
-            // Release: done with the slots, which have no state to say so; pairs with `advance`.
-            || self.head.compare_exchange(end, claim.start, Ordering::Release, Ordering::Relaxed).is_ok()
-        {
+    pub(crate) fn hand_back(&self, claim: Claim, witness: Witness) {
+        if claim.len == 0 {
             return;
         }
-        // The states first: who sees the number will find as many.
-        self.say(claim, BACK);
-        self.returned.fetch_add(claim.len as u64, Ordering::Release);
+        witness.doubts();
+        kill_point!("ring.hand_back.doubts");
+        // Release: done with the slots, which have no state to say so, and with the witness; pairs with
+        // `advance`.
+        let moved =
+            self.head.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
+        kill_point!("ring.hand_back.moved");
+        if moved.is_err() {
+            // The states first: who sees the number will find as many.
+            self.say(claim, BACK);
+            kill_point!("ring.hand_back.back");
+            self.say_returned(claim.len as u64);
+        }
+        self.say_given_back();
+    }
+
+    /// Says that there are `n` more messages to be taken again.
+    fn say_returned(&self, n: u64) {
+        self.returned.fetch_add(n, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `claim_returned`.
+        self.returned.fetch_or(SOME, Ordering::Release);
     }
 
     /// Visits the slots of all messages that nobody has claimed to receive.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(*mut u8)) {
         let (head, tail) = (self.head.load(Ordering::Acquire), self.tail.load(Ordering::Acquire) & !SEALED);
-        for start in head..tail {
+        for start in head..tail.min(head.saturating_add(self.capacity())) {
             if self.full(start, 1) > 0 {
                 visit(self.to_write(Claim { start, len: 1 }));
             }
@@ -451,7 +575,7 @@ impl Ring {
     /// Where all callers take turns there is nobody to get ahead: always.
     pub(crate) fn has_messages(&self, n: u64) -> bool {
         let head = self.head.load(Ordering::Relaxed);
-        self.turns == Turns::Everybodys || self.is(head + n - 1, FULL)
+        self.turns == Turns::Everybodys || self.is(head.wrapping_add(n - 1), FULL)
     }
 
     /// Whether a message could be claimed just now, or slots given up could be passed.
@@ -461,7 +585,7 @@ impl Ring {
         if self.turns == Turns::Everybodys {
             return self.full(head, 1) > 0;
         }
-        self.is(head, FULL) || self.is(head, SKIP) || self.returned.load(Ordering::Relaxed) != 0
+        self.is(head, FULL) || self.is(head, SKIP) || self.returned.load(Ordering::Relaxed) & SOME != 0
     }
 }
 
@@ -470,14 +594,15 @@ impl SharedHeader {
     /// Messages sent so far.
     pub(crate) fn sent(&self) -> u64 {
         let tail = self.tail.load(Ordering::Relaxed) & !SEALED;
-        let unsent = self.abandoned.load(Ordering::Relaxed) + self.reserved.load(Ordering::Relaxed);
-        tail.saturating_sub(unsent)
+        let unsent =
+            self.abandoned.load(Ordering::Relaxed).wrapping_add(self.reserved.load(Ordering::Relaxed));
+        (tail.wrapping_sub(unsent) as i64).max(0) as u64
     }
 
     /// Messages received so far.
     pub(crate) fn received(&self) -> u64 {
         let unreceived =
-            self.peeked.load(Ordering::Relaxed).wrapping_add(self.returned.load(Ordering::Relaxed));
+            self.peeked.load(Ordering::Relaxed).wrapping_add(self.returned.load(Ordering::Relaxed) & !SOME);
         let pending = unreceived.wrapping_add(self.passed.load(Ordering::Relaxed));
         // Messages may be taken again a moment before they are counted as returned.
         (self.head.load(Ordering::Relaxed).wrapping_sub(pending) as i64).max(0) as u64
@@ -488,6 +613,133 @@ impl SharedHeader {
         let received = self.received();
         self.sent().saturating_sub(received).min(capacity) as usize
     }
+}
+
+/// For those who died; see `intent`.
+impl Ring {
+    /// Finishes what the owner of the seat `dead` had claimed: slots to write are given up, messages go
+    /// back to the consumers. False if somebody hinders it, and it is to be tried again. To be called by
+    /// one at a time.
+    pub(crate) fn bury<'a>(
+        &self,
+        dead: &Seat,
+        others: impl Fn() -> Vec<&'a Seat>,
+        is_alive: impl Fn(&Seat) -> bool,
+    ) -> bool {
+        let sending = Side { word: &self.tail, intent: |seat| &seat.sending };
+        let receiving = Side { word: &self.head, intent: |seat| &seat.receiving };
+        let claims = |what, side| self.claims_of(dead, what, side, &others, &is_alive);
+        let Some(unsent) = claims(FREE, sending) else { return false };
+        if self.lengths.is_some() && !unsent.is_empty() {
+            self.hide_unsent_frame(dead.sending.read(), unsent[0]);
+        }
+        let given_up = unsent.into_iter().filter(|&sequence| self.settle(sequence, FREE, sequence, SKIP));
+        self.abandoned.fetch_add(given_up.count() as u64, Ordering::Relaxed);
+        kill_point!("bury.sending");
+        end(&dead.sending, &self.reserved);
+        let (Some(mut unread), Some(unpassed)) = (claims(FULL, receiving), claims(SKIP, receiving)) else {
+            return false;
+        };
+        if self.lengths.is_some() {
+            unread = self.finish_frame(dead.receiving.read(), unread);
+        }
+        let unread = unread.into_iter().filter(|&sequence| self.settle(sequence, FULL, sequence, BACK));
+        // Also if there was none: he may have been about to say so.
+        self.say_returned(unread.count() as u64);
+        kill_point!("bury.receiving");
+        let next_lap = |sequence: u64| sequence.wrapping_add(self.capacity());
+        let passed = unpassed.into_iter().filter(|&seq| self.settle(seq, SKIP, next_lap(seq), FREE));
+        self.passed.fetch_add(passed.count() as u64, Ordering::Relaxed);
+        end(&dead.receiving, &self.peeked);
+        true
+    }
+
+    /// The sequences in the state `what` that the dead had claimed.
+    fn claims_of<'a>(
+        &self,
+        dead: &Seat,
+        what: u8,
+        side: Side<'_>,
+        others: impl Fn() -> Vec<&'a Seat>,
+        is_alive: impl Fn(&Seat) -> bool,
+    ) -> Option<Vec<u64>> {
+        let written = (side.intent)(dead).read();
+        let mut patience = Patience::new();
+        while patience.is_left() {
+            // Acquire: before the looks that follow; pairs with the Release in `say_given_back`.
+            let given_back = self.given_back.load(Ordering::Acquire);
+            let mut claims: Vec<u64> = self.in_flight(written, side.word).collect();
+            claims.retain(|&sequence| self.is(sequence, what));
+            if written.is_held || claims.is_empty() {
+                return Some(claims);
+            }
+            let others = others().into_iter().map(|seat| (seat, (side.intent)(seat).read()));
+            let rivals: Vec<_> = others.filter(|(_, other)| other.meets(written)).collect();
+            if rivals.iter().any(|(seat, other)| !other.is_held && is_alive(seat)) {
+                // It will soon have it, or not.
+                continue;
+            }
+            let is_anothers = |sequence| rivals.iter().any(|(_, other)| other.covers(sequence));
+            // Nobody who had it was seen: who had it at the first look has said so in its state by now, or
+            // given it back.
+            claims.retain(|&sequence| !is_anothers(sequence) && self.is(sequence, what));
+            if self.given_back.load(Ordering::Acquire) == given_back {
+                return Some(claims);
+            }
+        }
+        None
+    }
+
+    /// The slots of a frame are published from the last to the first. So if the first is not, those behind
+    /// it that are must not look like frames of their own.
+    fn hide_unsent_frame(&self, written: Written, first: u64) {
+        if first == written.start {
+            for sequence in self.in_flight(written, &self.tail) {
+                self.settle(sequence, FULL, sequence, SKIP);
+            }
+        }
+    }
+
+    /// Of a frame, only the first slot says that it comes again: gives that. If the first was released, the
+    /// frame was received, and the others are released, too.
+    fn finish_frame(&self, written: Written, unread: Vec<u64>) -> Vec<u64> {
+        if unread.first() == Some(&written.start) {
+            return vec![written.start];
+        }
+        for sequence in unread {
+            self.settle(sequence, FULL, sequence.wrapping_add(self.capacity()), FREE);
+        }
+        Vec::new()
+    }
+
+    /// The sequences of an intent that were claimed, by whomever, and whose slots are not used anew.
+    fn in_flight(&self, written: Written, word: &AtomicU64) -> std::ops::Range<u64> {
+        let end = word.load(Ordering::Acquire) & !SEALED;
+        let last = written.start.saturating_add(written.len.min(self.capacity())).min(end);
+        written.start.max(end.saturating_sub(self.capacity())).min(last)..last
+    }
+
+    /// Has the state of a slot say something else; false if it was no longer what it was.
+    fn settle(&self, sequence: u64, from: u8, then: u64, to: u8) -> bool {
+        let (from, to) = (self.code(sequence, from), self.code(then, to));
+        self.state(sequence).compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// One end of the ring: where it is claimed, and where a seat's owner writes that.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    word: &'a AtomicU64,
+    intent: fn(&Seat) -> &Intent,
+}
+
+/// Wipes an intent out that was settled, and what it was counted as.
+fn end(intent: &Intent, counted: &AtomicU64) {
+    let written = intent.read();
+    if written.is_counted {
+        counted.fetch_sub(written.len, Ordering::Relaxed);
+    }
+    intent.wipe();
 }
 
 /// How many of `states`, from the first on, are `code`.
@@ -504,20 +756,32 @@ fn leading(states: &[AtomicU8], code: u8) -> usize {
 /// Backing off from a word that others claim from. Whoever loses stays away for longer each time, so
 /// that the winner makes many claims at the price of few: two cores that take turns at each would pay a
 /// cache miss for every message.
-struct Contention(usize);
+struct Contention {
+    pauses: usize,
+    rounds: usize,
+}
 
 impl Contention {
     const FEWEST_PAUSES: usize = 8;
     const MOST_PAUSES: usize = 512;
+    /// Nobody loses so often in a row, but to one who writes where it has no business.
+    const MOST_ROUNDS: usize = 1 << 16;
 
     #[inline(always)]
     fn new() -> Self {
-        Self(Self::FEWEST_PAUSES)
+        Self { pauses: Self::FEWEST_PAUSES, rounds: 0 }
     }
 
+    /// Stays away for a while; false if there is no use in coming back.
     #[cold]
-    fn back_off(&mut self) {
-        Spin::pause(self.0);
-        self.0 = (self.0 * 2).min(Self::MOST_PAUSES);
+    fn back_off(&mut self) -> bool {
+        Spin::pause(self.pauses);
+        self.pauses = (self.pauses * 2).min(Self::MOST_PAUSES);
+        self.go_round()
+    }
+
+    fn go_round(&mut self) -> bool {
+        self.rounds += 1;
+        self.rounds < Self::MOST_ROUNDS
     }
 }

@@ -44,6 +44,18 @@ impl Barrier {
             system::membarrier();
         }
     }
+
+    /// For those who go to sleep on several words: each kind once.
+    #[cold]
+    pub(crate) fn heavy_of_each(barriers: impl Iterator<Item = Self>) {
+        let mut passed = Vec::new();
+        for barrier in barriers {
+            if !passed.contains(&barrier) {
+                barrier.heavy();
+                passed.push(barrier);
+            }
+        }
+    }
 }
 
 #[cfg(all(target_os = "linux", not(loom), not(feature = "portable")))]

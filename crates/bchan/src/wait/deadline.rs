@@ -15,6 +15,11 @@ impl Deadline {
         Self(Instant::now().checked_add(timeout))
     }
 
+    /// How a wait ends that could not sleep: with the deadline, if it has passed.
+    pub(crate) fn passed(self) -> super::Waking {
+        if self.remaining() == Some(Duration::ZERO) { super::Waking::TimedOut } else { super::Waking::Woken }
+    }
+
     /// What is left: `None` for ever, zero when it has passed.
     pub(crate) fn remaining(self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))

@@ -7,8 +7,8 @@
 //!
 //! | part | meaning | grows | shrinks |
 //! |---|---|---|---|
-//! | waiting | threads that wait for a wake-up yet to come | `prepare` | `notify`; `cancel`, a deadline |
-//! | woken | wake-ups given and not yet taken | `notify` | `park`; `cancel` if none is left waiting |
+//! | waiting | threads that wait for a wake-up yet to come | `prepare` | `notify`; `cancel`, `leave` |
+//! | woken | wake-ups given and not yet taken | `notify` | `park`, `leave`; `cancel` if none is left waiting |
 //! | ALARM | there are eventfds to be written | `arm` | `notify`, with the last of them |
 //!
 //! A wake-up belongs to whichever waiter takes it first. Whoever took one, or may have taken one as it
@@ -24,10 +24,12 @@
 
 use std::time::Instant;
 
-use super::futex;
-pub(crate) use super::futex::Waking;
+use super::futex::{self, Parking};
+pub(crate) use super::futex::{Reach, Waking};
+use super::sentry::{self, Until};
 use super::{Alarms, Deadline};
 use crate::layout::EventWords;
+use crate::process::kill_point;
 use crate::sync::Ordering;
 
 /// One thread that waits.
@@ -37,6 +39,16 @@ const WAITING_MASK: u32 = 0x7fff;
 const WOKEN: u32 = 1 << 15;
 const WOKEN_MASK: u32 = 0x7fff << 15;
 const ALARM: u32 = 1 << 30;
+
+/// The state without one of its wake-ups, if it has one.
+fn taken(state: u32) -> Option<u32> {
+    has_wake_up(state).then(|| state - WOKEN)
+}
+
+/// Whether a wake-up was given and not yet taken.
+pub(super) fn has_wake_up(state: u32) -> bool {
+    state & WOKEN_MASK > 0
+}
 
 /// Whom to wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +62,13 @@ enum Whom {
 pub(crate) struct Event<'a> {
     pub(crate) words: &'a EventWords,
     pub(crate) alarms: &'a Alarms,
+    /// Who may wait on it.
+    pub(crate) reach: Reach,
+}
+
+/// The state with one who waits no longer, if there is any.
+fn stop_waiting(state: u32) -> Option<u32> {
+    (state & WAITING_MASK > 0).then(|| state - WAITING)
 }
 
 impl EventWords {
@@ -66,15 +85,18 @@ impl Event<'_> {
     pub(crate) fn prepare(self) {
         // Relaxed: the caller's heavy barrier orders it before the look that follows.
         let join = |state: u32| (state & WAITING_MASK < WAITING_MASK).then(|| state + WAITING);
-        let joined = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, join);
-        assert!(joined.is_ok(), "more than {WAITING_MASK} threads wait");
+        // Beyond the most that can be counted (or those of processes that died while they waited), it is woken
+        // all the same: whoever notifies finds some who wait.
+        let _ = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, join);
+        kill_point!("event.prepared");
     }
 
     /// Goes on without sleeping. The caller has found something, takes it, and looks after the rest.
     pub(crate) fn cancel(self) {
-        let leave = |state: u32| Some(if state & WAITING_MASK > 0 { state - WAITING } else { state - WOKEN });
         // Acquire: it may take a wake-up.
-        let _ = self.words.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, leave);
+        let _ = self.words.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| {
+            stop_waiting(state).or_else(|| taken(state))
+        });
     }
 
     /// Sleeps until a `notify` that came after `prepare`, the deadline, or a signal. Unless it was
@@ -83,40 +105,63 @@ impl Event<'_> {
     pub(crate) fn park(self, deadline: Deadline) -> Waking {
         let state = &self.words.state;
         // Acquire: sees what was written before the notify.
-        let take = |state: u32| (state & WOKEN_MASK > 0).then(|| state - WOKEN);
-        if state.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).is_ok() {
+        let take = || state.fetch_update(Ordering::Acquire, Ordering::Relaxed, taken);
+        if take().is_ok() {
             return Waking::Woken;
         }
-        // Counted first, so that one who watches the counter knows when somebody sleeps.
-        let counters = &self.words.counters;
-        counters.waits.fetch_add(1, Ordering::Relaxed);
+        self.count_wait();
         let asleep = Instant::now();
+        kill_point!("event.parks");
         let waking = loop {
-            let now = match state.fetch_update(Ordering::Acquire, Ordering::Relaxed, take) {
+            let now = match take() {
                 Ok(_) => break Waking::Woken,
                 Err(now) => now,
             };
-            match futex::wait(state, now, deadline.remaining()) {
+            let waking = match futex::wait(self.parking(now), deadline.remaining()) {
+                // The word may change all the time, and nobody ever sleep.
+                Waking::Woken => deadline.passed(),
+                left => left,
+            };
+            match waking {
                 Waking::Woken => {}
-                left => {
-                    let leave = |state| take(state).or(Some(state.wrapping_sub(WAITING)));
-                    let before = state.fetch_update(Ordering::Acquire, Ordering::Relaxed, leave);
-                    // A wake-up that came at the same time was taken along.
-                    break if before.is_ok_and(|before| before & WOKEN_MASK > 0) {
-                        Waking::Woken
-                    } else {
-                        left
-                    };
-                }
+                // A wake-up that came at the same time was taken along.
+                _ if self.leave() => break Waking::Woken,
+                left => break left,
             }
         };
-        counters.parked_ns.fetch_add(asleep.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        kill_point!("event.parked");
+        self.count_parked(asleep);
         waking
+    }
+
+    /// Waits no longer, after a sleep that may have used up another's wake. Tells whether it took a
+    /// wake-up: then the caller looks, and notifies again if it leaves something there.
+    pub(crate) fn leave(self) -> bool {
+        let leave = |state: u32| taken(state).or_else(|| stop_waiting(state));
+        // Acquire: sees what was written before the notify.
+        let before = self.words.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, leave);
+        before.is_ok_and(|before| before & WOKEN_MASK > 0)
+    }
+
+    /// Counts a thread that parks: first, so that one who watches the counter knows when somebody sleeps.
+    pub(super) fn count_wait(self) {
+        self.words.counters.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_parked(self, since: Instant) {
+        let parked = since.elapsed().as_nanos() as u64;
+        self.words.counters.parked_ns.fetch_add(parked, Ordering::Relaxed);
     }
 
     /// Has `alarm` written when its turn comes. The caller then passes `Barrier::heavy`, and looks again.
     pub(crate) fn arm(self, alarm: i32) {
-        self.alarms.add(self.key(), alarm, &|is_armed| self.flag(is_armed));
+        let Some(memory) = &self.alarms.shared else {
+            return self.alarms.add(self.key(), alarm, &|is_armed| self.flag(is_armed));
+        };
+        sentry::guard(memory, self.words, alarm, || {
+            self.prepare();
+            Until::Woken
+        });
     }
 
     fn flag(self, is_armed: bool) {
@@ -140,6 +185,16 @@ impl Event<'_> {
         self.wake(Whom::All);
     }
 
+    /// As [`notify_all`](Self::notify_all), after the death of one who may have had a wake-up to pass on: who
+    /// was given it and not yet roused still sleeps.
+    #[cold]
+    pub(crate) fn rouse(self) {
+        self.wake(Whom::All);
+        if self.words.state.load(Ordering::Relaxed) & WOKEN_MASK != 0 {
+            futex::wake(&self.words.state, self.reach, i32::MAX as u32);
+        }
+    }
+
     fn wake(self, whom: Whom) {
         let counters = &self.words.counters;
         // One thread, or one event loop: in turn, where there are both.
@@ -151,15 +206,18 @@ impl Event<'_> {
         };
         let wake = |state: u32| {
             let woken = threads(state);
-            (state & (WAITING_MASK | ALARM) != 0).then(|| state - woken * WAITING + woken * WOKEN)
+            // As many as can be counted.
+            let tokens = ((state & WOKEN_MASK) / WOKEN + woken).min(WOKEN_MASK / WOKEN) * WOKEN;
+            (state & (WAITING_MASK | ALARM) != 0).then(|| (state - woken * WAITING) & !WOKEN_MASK | tokens)
         };
         // Release: pairs with the Acquire in `park`.
         let Ok(before) = self.words.state.fetch_update(Ordering::Release, Ordering::Relaxed, wake) else {
             return;
         };
+        kill_point!("event.notified");
         if threads(before) > 0 {
             counters.wakes.fetch_add(1, Ordering::Relaxed);
-            futex::wake(&self.words.state, threads(before));
+            futex::wake(&self.words.state, self.reach, threads(before));
         }
         if before & ALARM != 0 && (whom == Whom::All || threads(before) == 0) {
             let most = if whom == Whom::All { usize::MAX } else { 1 };
@@ -175,6 +233,10 @@ impl Event<'_> {
     /// Counts a wait that ended while spinning.
     pub(crate) fn count_spin(self) {
         self.words.counters.spins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn parking<'b>(&'b self, expected: u32) -> Parking<'b> {
+        Parking { word: &self.words.state, reach: self.reach, expected }
     }
 
     fn key(self) -> usize {

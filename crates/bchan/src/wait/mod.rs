@@ -2,13 +2,20 @@
 
 mod alarm;
 mod barrier;
+mod broadcast;
 mod deadline;
 mod event;
 mod futex;
+mod patience;
+#[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), path = "no_sentry.rs")]
+pub(crate) mod sentry;
+pub(crate) mod several;
 mod spin;
 
 pub(crate) use alarm::Alarms;
 pub use barrier::Barrier;
+pub(crate) use broadcast::Broadcast;
 pub use deadline::Deadline;
-pub(crate) use event::{Event, Waking};
+pub(crate) use event::{Event, Reach, Waking};
+pub(crate) use patience::Patience;
 pub use spin::Spin;

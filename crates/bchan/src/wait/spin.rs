@@ -1,10 +1,11 @@
 //! Spinning before parking: back-off, with a budget that learns.
 //!
-//! To park and be woken takes tens of microseconds; a wait that ends sooner is better spent
-//! spinning, any other better parked at once. Which kind comes next is guessed from the last one:
-//! after a short wait, parked or not, the budget doubles, after a long one it halves. (Guessing
-//! from whether spinning succeeded would be wrong: two sides that park in turn wait for nothing
-//! but each other's wake-up, and must be led out of it.)
+//! To park and be woken takes microseconds; a wait that ends sooner is better spent spinning, any other
+//! better parked at once. Which kind comes next is guessed from the last one: after a short wait, parked
+//! or not, the budget doubles, after a long one it halves. (Guessing from whether spinning succeeded would
+//! be wrong: two sides that park in turn wait for nothing but each other's wake-up, and must be led out of
+//! it.) Where even the full budget was spent in vain, the other side has no processor of its own: then
+//! there is hardly any spinning for some waits, and for twice as many each time that it happens again.
 //!
 //! The pauses double up to a limit, so that the line which the other side writes is seldom read.
 
@@ -17,6 +18,12 @@ use crate::sync::spin_hint;
 pub struct Spin {
     /// How long to spin, in `LEAST ..= MOST`.
     budget: Duration,
+    /// Whether the last spinning ended the wait.
+    has_found: bool,
+    /// Short waits to come for which the budget does not grow.
+    rest: u32,
+    /// How often in a row the full budget was spent in vain.
+    failures: u32,
 }
 
 impl Spin {
@@ -26,20 +33,23 @@ impl Spin {
     /// Pauses between two looks at most.
     const MOST_PAUSES: u32 = 64;
 
+    /// Short waits without much spinning after the full budget was spent in vain, the first time and at
+    /// most: doubled so often.
+    const REST: u32 = 16;
+    const MOST_DOUBLINGS: u32 = 8;
+
     /// Spins shortly at first.
     pub fn new() -> Self {
-        Self { budget: Self::LEAST }
+        Self { budget: Self::LEAST, has_found: false, rest: 0, failures: 0 }
     }
 
     /// Looks until `ready` says yes or the budget is spent; tells which.
-    pub(crate) fn until(&self, start: Instant, mut ready: impl FnMut() -> bool) -> bool {
+    pub(crate) fn until(&mut self, start: Instant, mut ready: impl FnMut() -> bool) -> bool {
         let mut pauses = 1;
         loop {
-            if ready() {
-                return true;
-            }
-            if cfg!(loom) || start.elapsed() >= self.budget {
-                return false;
+            self.has_found = ready();
+            if self.has_found || cfg!(loom) || start.elapsed() >= self.budget {
+                return self.has_found;
             }
             (0..pauses).for_each(|_| spin_hint());
             pauses = (pauses * 2).min(Self::MOST_PAUSES);
@@ -55,11 +65,20 @@ impl Spin {
 
     /// Takes in how long a whole wait took.
     pub(crate) fn learn(&mut self, waited: Duration) {
-        self.budget = if waited <= Self::MOST * 2 {
-            (self.budget * 2).min(Self::MOST)
+        if waited > Self::MOST * 2 {
+            self.budget = (self.budget / 2).max(Self::LEAST);
+        } else if self.has_found {
+            self.budget = (self.budget * 2).min(Self::MOST);
+            self.failures = 0;
+        } else if self.rest > 0 {
+            self.rest -= 1;
+        } else if self.budget < Self::MOST {
+            self.budget = (self.budget * 2).min(Self::MOST);
         } else {
-            (self.budget / 2).max(Self::LEAST)
-        };
+            self.budget = Self::LEAST;
+            self.rest = Self::REST << self.failures;
+            self.failures = (self.failures + 1).min(Self::MOST_DOUBLINGS);
+        }
     }
 }
 
@@ -78,8 +97,29 @@ mod tests {
         let mut spin = Spin::new();
         (0..10).for_each(|_| spin.learn(Duration::from_secs(1)));
         assert_eq!(spin.budget, Spin::LEAST);
-        (0..10).for_each(|_| spin.learn(Duration::from_micros(60)));
+        (0..5).for_each(|_| spin.learn(Duration::from_micros(60)));
         assert_eq!(spin.budget, Spin::MOST);
+    }
+
+    #[test]
+    fn spinning_in_vain_ends_for_longer_each_time() {
+        let mut spin = Spin::new();
+        let mut waits_until_full = || {
+            (1..).find(|_| {
+                spin.learn(Duration::from_micros(60));
+                spin.budget == Spin::MOST
+            })
+        };
+        let growing = 5;
+        assert_eq!(waits_until_full(), Some(growing));
+        assert_eq!(waits_until_full(), Some(1 + Spin::REST + growing));
+        assert_eq!(waits_until_full(), Some(1 + 2 * Spin::REST + growing));
+        // It helped: the next failure begins anew.
+        spin.has_found = true;
+        spin.learn(Duration::from_micros(10));
+        spin.has_found = false;
+        spin.learn(Duration::from_micros(60));
+        assert_eq!((spin.budget, spin.rest), (Spin::LEAST, Spin::REST));
     }
 
     #[test]

@@ -25,12 +25,17 @@ pub struct Case {
     pub capacity: usize,
     pub max_producers: usize,
     pub barrier: Barrier,
+    /// Whether it is in memory that processes share.
+    pub is_shared: bool,
 }
 
 impl Case {
     pub fn channel(&self) -> Channel {
-        let &Self { mode, item_size, capacity, max_producers, barrier } = self;
-        Channel::new(&Config { mode, item_size, capacity, max_producers, barrier: Some(barrier) }).unwrap()
+        let &Self { mode, item_size, capacity, max_producers, barrier, is_shared } = self;
+        let barrier = Some(barrier);
+        let config =
+            Config { mode, item_size, capacity, max_producers, barrier, is_shared, note: Vec::new() };
+        Channel::new(&config).unwrap()
     }
 
     /// How many rings there are: producers that can each have `capacity` messages in flight.
@@ -57,14 +62,26 @@ pub fn barriers() -> Vec<Barrier> {
     all
 }
 
+/// The barriers and kinds of memory that this system has.
+pub fn places() -> Vec<(Barrier, bool)> {
+    let mut all: Vec<_> = barriers().into_iter().map(|barrier| (barrier, false)).collect();
+    if CAN_SHARE {
+        all.push((Barrier::Fence, true));
+    }
+    all
+}
+
+/// Whether processes can share channels here.
+pub const CAN_SHARE: bool = cfg!(all(target_os = "linux", not(feature = "portable")));
+
 /// Runs `clause` in every configuration for items of `N` bytes, each with a time limit.
 pub fn each_case<const N: usize>(clause: fn(&Case)) {
     let modes = [(Mode::Mpsc, 1), (Mode::Mpsc, PRODUCERS), (Mode::Spmc, 1), (Mode::Mpmc, PRODUCERS)];
-    for barrier in barriers() {
+    for (barrier, is_shared) in places() {
         for (mode, max_producers) in modes {
             for capacity in [1, 2, 64, 4096] {
                 if N * capacity <= 1 << 24 {
-                    let case = Case { mode, item_size: N, capacity, max_producers, barrier };
+                    let case = Case { mode, item_size: N, capacity, max_producers, barrier, is_shared };
                     println!("{case:?}");
                     in_time(move || clause(&case));
                 }

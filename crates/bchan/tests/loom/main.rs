@@ -8,8 +8,9 @@
 //! * loom knows nothing of `membarrier`, so [`Barrier::detect`](bchan::Barrier::detect) gives
 //!   `Fence` here, and a full fence stands on the light side. Whether the kernel's barrier is as
 //!   good as a fence is for the stress tests to show.
-//! * The futex is a lock with a condition variable, and a deadline other than `NEVER` passes at
-//!   once: of all moments that one differs most from being woken.
+//! * The futex is a lock with a queue of sleepers, each with a condition variable; one who sleeps on
+//!   several words stands in several queues. A deadline other than `NEVER` passes at once: of all
+//!   moments that one differs most from being woken.
 //! * Nobody spins before parking, a lane leaves the rota after one round, and a channel has 64
 //!   places at most. Rings are plain memory, and each slot is watched for a race.
 //!
@@ -24,8 +25,11 @@
 #![cfg(loom)]
 
 mod closing;
+mod death;
+mod frames;
 mod lane;
 mod registration;
+mod several;
 mod shared;
 mod termination;
 mod waiting;
@@ -41,6 +45,7 @@ use bchan::{Channel, Config, Consumer, Deadline, Producer, Stop};
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 10_000;
     let explored = Arc::new(AtomicUsize::new(0));
     let counter = explored.clone();
     builder.check(move || {

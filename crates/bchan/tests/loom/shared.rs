@@ -7,7 +7,7 @@ use loom::thread::JoinHandle;
 use crate::{check, drain, from_base, passing, send_until_closed, send_without_waiting};
 
 fn ring(mode: Mode, capacity: usize, max_producers: usize) -> Channel {
-    Channel::new(&Config { mode, item_size: 8, capacity, max_producers, barrier: None }).unwrap()
+    Channel::new(&Config { mode, item_size: 8, capacity, max_producers, ..Config::default() }).unwrap()
 }
 
 fn mpmc(capacity: usize) -> Channel {
@@ -293,6 +293,25 @@ fn message_handed_back_is_taken_by_another() {
     });
 }
 
+/// The same in three threads, none of which passes a fence between the looking and the writing.
+#[test]
+fn slot_of_a_message_handed_back_is_read_before_it_is_written() {
+    check(2, || {
+        let channel = mpmc(1);
+        let ([mut tx], [mut rx, mut other]) = (producers(&channel), consumers(&channel));
+        tx.send(100_u64).unwrap();
+        let taker = thread::spawn(move || Vec::from_iter(other.try_receive::<u64>()));
+        let sender = thread::spawn(move || send_without_waiting(&mut tx, [101]));
+        if rx.peek(1) == 1 {
+            assert!((100..102).contains(&read_one(&rx)));
+            rx.release(0);
+        }
+        let (mut seen, accepted) = (taker.join().unwrap(), sender.join().unwrap());
+        seen.extend(drain(&mut rx));
+        assert_eq!(sorted(seen), [&[100], &accepted[..]].concat());
+    });
+}
+
 /// Two look at messages and hand some back, so that they may lie in the midst of the ring.
 #[test]
 fn messages_handed_back_are_taken_once() {
@@ -315,6 +334,29 @@ fn messages_handed_back_are_taken_once() {
         seen.extend(drain(&mut third));
         assert_eq!(sorted(seen), [100, 101, 102]);
         assert_eq!((channel.len(), channel.stats().received), (0, 6));
+    });
+}
+
+/// One takes what was handed back, another looks and finds none, and a third hands more back: that there is
+/// some must not be forgotten.
+#[test]
+fn messages_handed_back_while_others_take_some_are_found() {
+    check(2, || {
+        let channel = mpmc(4);
+        let ([mut tx], [mut first, mut second, mut third, mut fourth]) =
+            (producers(&channel), consumers(&channel));
+        tx.send_all(&[100_u64, 101, 102]).unwrap();
+        assert_eq!((first.peek(1), second.peek(1), third.peek(1)), (1, 1, 1));
+        first.release(0);
+        let taker = thread::spawn(move || Vec::from_iter(fourth.try_receive::<u64>()));
+        let giver = thread::spawn(move || drop(second));
+        let mut seen = Vec::from_iter(first.try_receive::<u64>());
+        seen.extend(taker.join().unwrap());
+        giver.join().unwrap();
+        third.release(1);
+        drop(tx);
+        seen.extend(drain(&mut first));
+        assert_eq!(sorted(seen), [100, 101]);
     });
 }
 

@@ -17,6 +17,7 @@ mod delivery;
 mod fairness;
 mod handover;
 mod registration;
+mod several;
 mod sharing;
 mod stats;
 mod termination;

@@ -1,6 +1,6 @@
 //! A shared ring: any number of consumers, claims that are given up or handed back.
 
-use bchan::{Deadline, Mode, Stop};
+use bchan::{Consumer, Deadline, Mode, Stop};
 use bchan::{Receiving, Sending};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -103,12 +103,10 @@ fn one_message_wakes_one_consumer<const N: usize>(case: &Case) {
     }
     let channel = case.channel();
     let mut tx = channel.producer().unwrap();
-    let consumers: Vec<_> = (0..CONSUMERS)
-        .map(|_| {
-            let mut rx = channel.consumer().unwrap();
-            spawn(move || rx.receive::<[u8; N]>())
-        })
-        .collect();
+    // All of them first: where processes share it, who comes wakes those who wait.
+    let handles: Vec<_> = (0..CONSUMERS).map(|_| channel.consumer().unwrap()).collect();
+    let receive = |mut rx: Consumer| spawn(move || rx.receive::<[u8; N]>());
+    let consumers: Vec<_> = handles.into_iter().map(receive).collect();
     until_parked(&channel, CONSUMERS as u64);
     for sent in 1..=CONSUMERS {
         let waits = channel.stats().waits;

@@ -4,7 +4,7 @@ use bchan::{Receiving, Sending};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use bchan::{Channel, Config, Deadline, Stop};
+use bchan::{Channel, Config, Deadline, Stop, most_cases, wait_for_any};
 
 use crate::common::{LIMIT, spawn, until_parked};
 
@@ -78,4 +78,29 @@ fn signal_interrupts_a_sender_and_loses_nothing() {
     assert_eq!(rx.receive(), Ok(1_u64));
     assert_eq!(sender.join().unwrap(), Ok(()));
     assert_eq!(rx.receive(), Ok(2_u64));
+}
+
+#[test]
+fn signal_interrupts_one_who_waits_for_several_and_loses_nothing() {
+    if most_cases() == 0 {
+        return;
+    }
+    let channels = [channel(), channel()];
+    let [mut tx, _silent] = channels.each_ref().map(|channel| channel.producer().unwrap());
+    let mut rxs = channels.each_ref().map(|channel| channel.consumer().unwrap());
+    let (report, reports) = mpsc::channel();
+    let (done, wait) = mpsc::channel();
+    let receiver = spawn(move || {
+        report.send(this_thread()).unwrap();
+        let outcome = wait_for_any(&mut rxs.each_mut().map(Receiving::case), Deadline::NEVER);
+        done.send(outcome.map(drop)).unwrap();
+        let [mut rx, _other] = rxs;
+        rx.receive::<u64>()
+    });
+    let thread = reports.recv_timeout(LIMIT).unwrap();
+    until_parked(&channels[1], 1);
+    assert_eq!(interrupt(thread, &wait), Err(Stop::Interrupted));
+    tx.send(5_u64).unwrap();
+    assert_eq!(receiver.join().unwrap(), Ok(5));
+    assert_eq!(channels[1].stats().wakes, 0);
 }

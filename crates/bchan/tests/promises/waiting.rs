@@ -126,7 +126,7 @@ mod idle {
     use rustix::time::{ClockId, clock_gettime};
 
     use super::*;
-    use crate::common::barriers;
+    use crate::common::places;
 
     const IDLE: Duration = Duration::from_secs(1);
     /// Of a second; most of it is spinning before the thread parks.
@@ -142,9 +142,9 @@ mod idle {
 
     fn channels() -> impl Iterator<Item = Channel> {
         let modes = [Mode::Mpsc, Mode::Spmc, Mode::Mpmc];
-        let cases = barriers().into_iter().flat_map(move |barrier| modes.map(|mode| (mode, barrier)));
-        cases.map(|(mode, barrier)| {
-            Case { mode, item_size: 8, capacity: 4, max_producers: 2, barrier }.channel()
+        let cases = places().into_iter().flat_map(move |place| modes.map(|mode| (mode, place)));
+        cases.map(|(mode, (barrier, is_shared))| {
+            Case { mode, item_size: 8, capacity: 4, max_producers: 2, barrier, is_shared }.channel()
         })
     }
 

@@ -3,10 +3,13 @@
 use std::time::Instant;
 
 use super::rota::{Rota, TURN};
+use crate::channel::cases::{Case, Kind};
 use crate::channel::consumer::Receiving;
+use crate::channel::seats::{Place, keep_watch};
 use crate::channel::{Plain, Shared};
-use crate::error::{HandleError, Stop};
+use crate::error::Stop;
 use crate::layout::Bell;
+use crate::process::kill_point;
 use crate::ring::lane::Reader;
 use crate::sync::{Arc, Ordering};
 use crate::wait::{Barrier, Deadline, Spin, Waking};
@@ -24,27 +27,24 @@ use crate::wait::{Barrier, Deadline, Spin, Waking};
 #[derive(Debug)]
 pub(in crate::channel) struct Consumer {
     /// Lanes that were ever looked at.
-    readers: Vec<Reader>,
+    pub(super) readers: Vec<Reader>,
     /// For each lane, its place in `readers`.
     places: Box<[Option<usize>]>,
     rota: Rota,
     /// The reader whose turn it is.
-    current: usize,
+    pub(super) current: usize,
     /// Messages left in its turn; 0 also while nobody has one.
     turn: usize,
     barrier: Barrier,
     spin: Spin,
     item_size: usize,
-    shared: Arc<Shared>,
+    pub(in crate::channel) shared: Arc<Shared>,
+    pub(in crate::channel) place: Place,
 }
 
 impl Consumer {
-    pub(in crate::channel) fn register(shared: &Arc<Shared>) -> Result<Self, HandleError> {
-        let place = &shared.memory.header().consumers;
-        // Acquire: sees where the last consumer stopped; pairs with the Release in `drop`.
-        if place.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            return Err(HandleError::ConsumersTaken { max_consumers: 1 });
-        }
+    /// Goes on where the last consumer stopped.
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
         let mut consumer = Self {
             readers: Vec::new(),
             places: shared.lanes().map(|_| None).collect(),
@@ -55,6 +55,7 @@ impl Consumer {
             spin: Spin::new(),
             item_size: shared.memory.geometry().item_size as usize,
             shared: shared.clone(),
+            place,
         };
         // Lanes that don't ring are those that the last consumer watched.
         let is_silent = |lane: &usize| {
@@ -62,7 +63,7 @@ impl Consumer {
         };
         let is_due = |lane: &usize| is_silent(lane) || shared.len_of(*lane) > 0;
         shared.lanes().filter(is_due).for_each(|lane| consumer.watch(lane));
-        Ok(consumer)
+        consumer
     }
 
     /// Looks at `lane` from now on.
@@ -92,6 +93,7 @@ impl Consumer {
                 return reader.contiguous(available);
             }
         }
+        keep_watch(&self.shared);
         0
     }
 
@@ -106,16 +108,32 @@ impl Consumer {
     #[cold]
     fn answer_rung(&mut self) {
         let shared = self.shared.clone();
-        shared.memory.header().rung.drain(|lane| self.watch(lane));
+        let lanes = shared.lanes();
+        // What others write is not believed.
+        shared.memory.header().rung.drain(|lane| {
+            if lanes.contains(&lane) {
+                self.watch(lane);
+            }
+        });
+        kill_point!("lane.answered");
     }
 
     /// Arms the doorbells of the lanes that left the rota, and looks there once more; those that
     /// have something come back. Tells whether any has.
     fn look_again(&mut self) -> bool {
+        self.arm_doorbells();
+        self.barrier.heavy();
+        self.look_at_left()
+    }
+
+    fn arm_doorbells(&mut self) {
         for &reader in self.rota.left() {
             self.readers[reader].lane.bell.flags.fetch_and(!Bell::SILENT, Ordering::Relaxed);
+            kill_point!("lane.armed");
         }
-        self.barrier.heavy();
+    }
+
+    fn look_at_left(&mut self) -> bool {
         let mut found = false;
         while let Some(reader) = self.rota.take_left() {
             if self.readers[reader].available(1) > 0 {
@@ -145,18 +163,19 @@ impl Consumer {
         let shared = self.shared.clone();
         loop {
             shared.arrivals().prepare();
-            match self.rest() {
-                Rest::Calm => {}
+            kill_point!("lane.rest.prepared");
+            let waking = match self.rest() {
+                Rest::Calm => shared.arrivals().park(deadline),
                 Rest::Rung => {
                     shared.arrivals().cancel();
-                    continue;
+                    deadline.passed()
                 }
                 Rest::Over(outcome) => {
                     shared.arrivals().cancel();
                     return outcome;
                 }
-            }
-            match shared.arrivals().park(deadline) {
+            };
+            match waking {
                 Waking::Woken => {}
                 Waking::TimedOut => return self.message_or_end().unwrap_or(Err(Stop::TimedOut)),
                 Waking::Interrupted => return Err(Stop::Interrupted),
@@ -166,9 +185,25 @@ impl Consumer {
 
     /// Stops watching all lanes, once it was said that we wait, and looks once more.
     fn rest(&mut self) -> Rest {
+        self.stop_watching();
+        // Forbids: a sender misses that we wait, and we miss what it did.
+        self.barrier.heavy();
+        self.rest_after_barrier()
+    }
+
+    /// The first step of [`rest`](Self::rest); then come the heavy barrier and the look.
+    pub(in crate::channel) fn stop_watching(&mut self) {
         self.rota.clear();
-        // Its heavy barrier forbids: a sender misses that we wait, and we miss what it did.
-        self.look_again();
+        self.arm_doorbells();
+    }
+
+    /// The last step of [`rest`](Self::rest), for one who looks again if a bell has rung for nothing.
+    pub(in crate::channel) fn is_ready_after_barrier(&mut self) -> bool {
+        !matches!(self.rest_after_barrier(), Rest::Calm)
+    }
+
+    fn rest_after_barrier(&mut self) -> Rest {
+        self.look_at_left();
         match self.message_or_end() {
             Some(outcome) => Rest::Over(outcome),
             // A bell that rang since then, for a message long received, put its lane back into the
@@ -195,10 +230,12 @@ impl Consumer {
         for lane in shared.lanes() {
             // `close` does the same, but may still be at it.
             shared.memory.lane_header(lane).bell.flags.fetch_or(Bell::CLOSED, Ordering::Relaxed);
+            kill_point!("lane.seal.flagged");
         }
         // Forbids: a producer publishes and misses CLOSED, and we miss its message.
         self.barrier.heavy();
         let open = shared.lanes().filter(|&lane| !self.seal_lane(lane)).count();
+        kill_point!("lane.seal.sealed");
         if open == 0 {
             shared.registry().end_closed();
         }
@@ -212,13 +249,13 @@ impl Consumer {
         // The verdict goes before the tail: a tail beyond it will be taken back.
         let mut verdict = header.bell.verdict.load(Ordering::Acquire);
         if verdict == 0 && header.tail.load(Ordering::Relaxed) == head {
-            let sealed = head + 1;
+            let sealed = head.wrapping_add(1);
             // AcqRel: orders this with a producer's last commit; pairs with `Producer::settle`.
             let decided =
                 header.bell.verdict.compare_exchange(0, sealed, Ordering::AcqRel, Ordering::Acquire);
             verdict = decided.err().unwrap_or(sealed);
         }
-        let is_sealed = verdict == head + 1;
+        let is_sealed = verdict == head.wrapping_add(1);
         match self.places[lane] {
             Some(reader) if is_sealed => self.readers[reader].seal(),
             None if is_sealed => {}
@@ -287,6 +324,7 @@ impl Receiving for Consumer {
     #[cold]
     fn is_ended(&mut self) -> bool {
         let shared = self.shared.clone();
+        keep_watch(&shared);
         let registry = shared.registry();
         if registry.is_ended() {
             return true;
@@ -316,6 +354,10 @@ impl Receiving for Consumer {
                 Rest::Over(_) => return true,
             }
         }
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        Case(Kind::LaneArrivals(self))
     }
 
     #[inline(always)]
@@ -354,17 +396,13 @@ unsafe fn take<T: Plain>(shared: &Shared, reader: &mut Reader, barrier: Barrier)
 /// Gives slots back; wakes the producer if it waits for them.
 #[inline]
 fn release(shared: &Shared, reader: &mut Reader, barrier: Barrier, n: usize) {
+    kill_point!("lane.release.begun");
     reader.release(n);
+    kill_point!("lane.release.released");
     // Forbids: the producer misses the space, and we miss that it waits.
     barrier.light();
     if reader.lane.space.has_waiters() {
         shared.event(&reader.lane.space).notify();
-    }
-}
-
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        // Release: where we stopped; pairs with the Acquire in `register`.
-        self.shared.memory.header().consumers.store(0, Ordering::Release);
+        kill_point!("lane.release.notified");
     }
 }

@@ -1,17 +1,19 @@
 //! Channels of lanes: one for each registered producer, and one consumer that goes round them.
 
-mod bitmap;
 mod consumer;
+mod frames;
 mod producer;
 mod rota;
 
 pub(super) use consumer::Consumer;
+pub(super) use frames::{FrameConsumer, FrameProducer};
 pub(super) use producer::Producer;
 
 use super::Shared;
-use crate::error::HandleError;
+use crate::layout::Bell;
+use crate::process::kill_point;
 use crate::ring::lane::Lane;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 impl Shared {
     fn lane(&self, index: usize) -> Lane {
@@ -30,32 +32,42 @@ impl Shared {
         len.min(self.memory.geometry().capacity) as usize
     }
 
-    /// Takes a lane for a new producer: a drained one if there is one.
-    ///
-    /// A lane that its last producer left undrained goes on where that one stopped; the order of
-    /// each producer's messages stays what it was.
-    fn take_lane(&self) -> Result<usize, HandleError> {
-        self.registry().enter(self.lanes().len())?;
-        let registered = &self.memory.header().registered;
-        let free = |lane: &usize| !registered.contains(*lane);
-        // `enter` left a place for us, but which one may change under our eyes: look until found.
-        loop {
-            let drained =
-                self.lanes().filter(free).find(|&lane| self.len_of(lane) == 0 && registered.insert(lane));
-            if let Some(lane) =
-                drained.or_else(|| self.lanes().filter(free).find(|&lane| registered.insert(lane)))
-            {
-                return Ok(lane);
-            }
-            crate::sync::spin_hint();
+    /// Closes: what is committed from now on counts only if the consumer has yet to come by.
+    pub(super) fn close_lanes(&self) {
+        // The lanes first: whoever finds the registry closed can rely on it that they refuse.
+        for lane in self.lanes() {
+            self.memory.lane_header(lane).bell.flags.fetch_or(Bell::CLOSED, Ordering::Relaxed);
+            kill_point!("close.lane");
         }
+        if !self.registry().close() {
+            return;
+        }
+        kill_point!("close.said");
+        // Forbids: someone waits and has missed the flags.
+        fence(Ordering::SeqCst);
+        self.arrivals().notify_all();
+        kill_point!("close.told_consumers");
+        let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
+        spaces.for_each(|space| self.event(space).notify_all());
     }
 
-    /// Gives a lane back; wakes the consumer if that was the last producer.
-    fn leave_lane(&self, lane: usize) {
-        self.memory.header().registered.remove(lane);
-        if self.registry().leave() {
-            self.say_deserted();
+    /// Whether [`close_lanes`](Self::close_lanes) has begun.
+    pub(super) fn is_closing_lanes(&self) -> bool {
+        let flags = |lane| self.memory.lane_header(lane).bell.flags.load(Ordering::Relaxed);
+        self.lanes().any(|lane| flags(lane) & Bell::CLOSED != 0)
+    }
+
+    /// Clears up after a producer that died: what it had committed may not be announced.
+    pub(super) fn bury_lane(&self, lane: usize) {
+        let header = self.memory.lane_header(lane);
+        // What was sealed without its last messages it would have taken back.
+        let verdict = header.bell.verdict.load(Ordering::Acquire);
+        let end = verdict.wrapping_sub(1);
+        if verdict != 0 && header.tail.load(Ordering::Relaxed).wrapping_sub(end) as i64 > 0 {
+            header.tail.store(end, Ordering::Relaxed);
         }
+        header.bell.flags.fetch_or(Bell::SILENT, Ordering::Relaxed);
+        kill_point!("bury.lane");
+        self.memory.header().rung.insert(lane);
     }
 }

@@ -3,9 +3,12 @@
 use std::time::Instant;
 
 use crate::channel::Shared;
+use crate::channel::cases::{Case, Kind};
 use crate::channel::producer::Sending;
-use crate::error::{HandleError, Stop};
+use crate::channel::seats::{Place, keep_watch};
+use crate::error::Stop;
 use crate::layout::Bell;
+use crate::process::kill_point;
 use crate::ring::lane::Writer;
 use crate::sync::{Arc, Ordering, fence};
 use crate::wait::{Barrier, Deadline, Event, Spin, Waking};
@@ -13,26 +16,29 @@ use crate::wait::{Barrier, Deadline, Event, Spin, Waking};
 /// A producer's handle.
 #[derive(Debug)]
 pub(in crate::channel) struct Producer {
-    writer: Writer,
+    pub(super) writer: Writer,
     barrier: Barrier,
     spin: Spin,
     index: usize,
-    shared: Arc<Shared>,
+    pub(in crate::channel) shared: Arc<Shared>,
+    pub(in crate::channel) place: Place,
 }
 
 impl Producer {
     /// Pauses of a producer that gathers space at most; fewer where the consumer has less to do.
     const MOST_PAUSES: usize = 128;
 
-    pub(in crate::channel) fn register(shared: &Arc<Shared>) -> Result<Self, HandleError> {
-        let index = shared.take_lane()?;
-        Ok(Self {
+    /// Goes on where the last producer at this place stopped.
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
+        let index = place.index();
+        Self {
             writer: Writer::new(shared.lane(index), shared.memory.geometry().capacity),
             barrier: shared.barrier,
             spin: Spin::new(),
             index,
             shared: shared.clone(),
-        })
+            place,
+        }
     }
 
     /// Tells a consumer that doesn't watch this lane; settles a commit that met `close`.
@@ -41,11 +47,14 @@ impl Producer {
         // SILENT before the bitmap: the consumer may answer, watch and rest again right after
         // the bit is there, and what it then takes away must not be set afterwards.
         let flags = self.writer.lane.bell.flags.fetch_or(Bell::SILENT, Ordering::Relaxed);
+        kill_point!("lane.ring.silent");
         if flags & Bell::SILENT == 0 {
             self.shared.memory.header().rung.insert(self.index);
+            kill_point!("lane.ring.rung");
             // Forbids: the consumer misses the bit, and we miss that it sleeps.
             fence(Ordering::SeqCst);
             self.shared.arrivals().notify();
+            kill_point!("lane.ring.notified");
         }
         if flags & Bell::CLOSED == 0 { Ok(()) } else { self.settle(n) }
     }
@@ -53,7 +62,7 @@ impl Producer {
     /// Decides with the consumer whether the last `n` messages, published while the channel was
     /// being closed, count: they do unless the consumer has found the lane drained without them.
     fn settle(&mut self, n: usize) -> Result<(), Stop> {
-        let end = self.writer.tail() + 1;
+        let end = self.writer.tail().wrapping_add(1);
         // AcqRel: publishes the tail that was accepted; pairs with the consumer in `seal_lane`.
         let verdict =
             self.writer.lane.bell.verdict.compare_exchange(0, end, Ordering::AcqRel, Ordering::Acquire);
@@ -61,46 +70,69 @@ impl Producer {
             Ok(_) => Ok(()),
             Err(sealed) if sealed >= end => Ok(()),
             Err(_) => {
+                kill_point!("lane.retract");
                 self.writer.retract(n);
                 Err(Stop::Closed)
             }
         }
     }
 
-    fn space(&self) -> Event<'_> {
+    pub(in crate::channel) fn space(&self) -> Event<'_> {
         self.shared.event(&self.writer.lane.space)
     }
 
-    fn spin_for_space(&mut self, start: Instant) -> Option<Result<(), Stop>> {
-        let Self { writer, spin, .. } = self;
-        let flags = |writer: &Writer| writer.lane.bell.flags.load(Ordering::Relaxed);
-        if spin.until(start, || writer.free(1) > 0 || flags(writer) & Bell::CLOSED != 0) {
-            self.space().count_spin();
-        }
-        self.space_or_closed()
+    /// Waits until `n` slots are free.
+    pub(super) fn wait_for(&mut self, n: usize, deadline: Deadline) -> Result<(), Stop> {
+        let start = Instant::now();
+        let outcome = self.spin_for_space(n, start).unwrap_or_else(|| self.park_for_space(n, deadline));
+        self.spin.learn(start.elapsed());
+        outcome
     }
 
-    fn park_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    /// Has `alarm` written when there may be `n` slots free, unless there are now: then true.
+    pub(super) fn arm_for(&mut self, n: usize, alarm: i32) -> bool {
+        self.space().arm(alarm);
+        // Forbids: the consumer misses that we wait, and we miss its release.
+        self.barrier.heavy();
+        self.space_or_closed(n).is_some()
+    }
+
+    fn spin_for_space(&mut self, n: usize, start: Instant) -> Option<Result<(), Stop>> {
+        let Self { writer, spin, .. } = self;
+        let flags = |writer: &Writer| writer.lane.bell.flags.load(Ordering::Relaxed);
+        if spin.until(start, || writer.free(n) >= n || flags(writer) & Bell::CLOSED != 0) {
+            self.space().count_spin();
+        }
+        self.space_or_closed(n)
+    }
+
+    fn park_for_space(&mut self, n: usize, deadline: Deadline) -> Result<(), Stop> {
         loop {
             self.space().prepare();
             // Forbids: the consumer misses that we wait, and we miss its release.
             self.barrier.heavy();
-            if let Some(outcome) = self.space_or_closed() {
+            if let Some(outcome) = self.space_or_closed(n) {
                 self.space().cancel();
                 return outcome;
             }
-            match self.space().park(deadline) {
+            let waking = if keep_watch(&self.shared) {
+                self.space().cancel();
+                deadline.passed()
+            } else {
+                self.space().park(deadline)
+            };
+            match waking {
                 Waking::Woken => {}
-                Waking::TimedOut => return self.space_or_closed().unwrap_or(Err(Stop::TimedOut)),
+                Waking::TimedOut => return self.space_or_closed(n).unwrap_or(Err(Stop::TimedOut)),
                 Waking::Interrupted => return Err(Stop::Interrupted),
             }
         }
     }
 
-    fn space_or_closed(&mut self) -> Option<Result<(), Stop>> {
+    pub(in crate::channel) fn space_or_closed(&mut self, n: usize) -> Option<Result<(), Stop>> {
         match self.is_closed() {
             true => Some(Err(Stop::Closed)),
-            false => (self.writer.free(1) > 0).then_some(Ok(())),
+            false => (self.writer.free(n) >= n).then_some(Ok(())),
         }
     }
 
@@ -143,7 +175,9 @@ impl Sending for Producer {
         if self.is_closed() {
             return Err(Stop::Closed);
         }
+        kill_point!("lane.commit.begun");
         self.writer.publish(n);
+        kill_point!("lane.commit.published");
         // Forbids: the consumer misses the messages, and we miss that it stopped watching.
         self.barrier.light();
         if self.writer.lane.bell.flags.load(Ordering::Relaxed) == Bell::SILENT {
@@ -159,17 +193,15 @@ impl Sending for Producer {
     }
 
     fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
-        let start = Instant::now();
-        let outcome = self.spin_for_space(start).unwrap_or_else(|| self.park_for_space(deadline));
-        self.spin.learn(start.elapsed());
-        outcome
+        self.wait_for(1, deadline)
     }
 
     fn arm(&mut self, alarm: i32) -> bool {
-        self.space().arm(alarm);
-        // Forbids: the consumer misses that we wait, and we miss its release.
-        self.barrier.heavy();
-        self.space_or_closed().is_some()
+        self.arm_for(1, alarm)
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        Case(Kind::LaneSpace(self))
     }
 
     #[inline(always)]
@@ -186,11 +218,5 @@ impl Sending for Producer {
         if self.writer.cached_free() < wanted as u64 {
             self.gather_space();
         }
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        self.shared.leave_lane(self.index);
     }
 }

@@ -1,11 +1,19 @@
 //! What any thread can do with a shared ring, without a handle: claim, publish, release, wait.
 
 use std::ptr;
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use super::pool::Pool;
+use super::seating::Seating;
 use super::{Receiver, Sender};
+use crate::channel::consumer::Receiving;
+use crate::channel::producer::Sending;
+use crate::channel::seats::keep_watch;
 use crate::channel::{Plain, Shared};
-use crate::error::Stop;
+use crate::error::{HandleError, Stop};
+use crate::process::kill_point;
+use crate::ring::intent::Witness;
 use crate::ring::vyukov::{Claim, NoSlot, Ring, Turns};
 use crate::sync::{Arc, Ordering, fence};
 use crate::wait::{Deadline, Event, Spin, Waking};
@@ -14,31 +22,36 @@ use crate::wait::{Deadline, Event, Spin, Waking};
 #[derive(Debug)]
 pub struct Port {
     pub(super) ring: Ring,
-    pub(super) shared: Arc<Shared>,
+    pub(in crate::channel) shared: Arc<Shared>,
+    /// Seats that no call uses just now; of a channel that processes share.
+    pool: OnceLock<Box<Pool>>,
 }
 
 /// What a call has done, for which others may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
+pub(super) enum Done {
     Sent,
     Received,
 }
 
 impl Port {
     pub(in crate::channel) fn new(shared: &Arc<Shared>) -> Self {
-        Self { ring: Ring::new(&shared.memory, shared.turns), shared: shared.clone() }
+        Self { ring: Ring::new(&shared.memory, shared.turns), shared: shared.clone(), pool: OnceLock::new() }
     }
 
-    fn space(&self) -> Event<'_> {
+    pub(in crate::channel) fn space(&self) -> Event<'_> {
         self.shared.event(&self.ring.space)
     }
 
     /// Claims up to `wanted` slots, as many as are free in one piece; an empty claim if none is.
     #[inline(always)]
-    pub(super) fn claim_to_send(&self, wanted: usize) -> Result<Claim, Stop> {
-        match self.ring.claim_to_send(wanted) {
+    pub(super) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, Stop> {
+        match self.ring.claim_to_send(wanted, witness) {
             Ok(claim) => Ok(claim),
-            Err(NoSlot::Full) => Ok(Claim::default()),
+            Err(NoSlot::Full) => {
+                keep_watch(&self.shared);
+                Ok(Claim::default())
+            }
             Err(NoSlot::Sealed) => {
                 self.say_refused();
                 Err(Stop::Closed)
@@ -49,7 +62,7 @@ impl Port {
     /// A consumer may have seen the claim that the one producer of spmc took back at once, and wait for its
     /// message.
     #[cold]
-    fn say_refused(&self) {
+    pub(super) fn say_refused(&self) {
         // Forbids: a consumer waits and has missed that the tail is back.
         fence(Ordering::SeqCst);
         if self.shared.memory.header().arrivals.has_waiters() {
@@ -65,7 +78,7 @@ impl Port {
 
     /// Wakes one consumer, who passes it on; all of them for the end.
     #[cold]
-    fn wake_for_message(&self) {
+    pub(super) fn wake_for_message(&self) {
         if self.is_over() && self.ring.is_drained() {
             self.shared.arrivals().notify_all();
         } else {
@@ -92,30 +105,42 @@ impl Port {
 
     /// Sends the first `n` slots of a claim and gives the others up.
     #[inline(always)]
-    pub(super) fn commit(&self, claim: Claim, n: usize) {
+    pub(super) fn commit(&self, claim: Claim, n: usize, witness: Witness) {
         let (sent, rest) = claim.split(n);
+        kill_point!("port.commit.begun");
         self.ring.publish(sent);
+        kill_point!("port.commit.published");
         if rest.len > 0 {
-            self.ring.abandon(rest);
+            self.ring.abandon(rest, witness);
         }
+        witness.rests();
+        kill_point!("port.commit.rests");
         self.pass_on(Done::Sent);
     }
 
     /// Claims up to `wanted` messages, as many as there are in one piece.
     #[inline(always)]
-    pub(super) fn claim_to_receive(&self, wanted: usize) -> Option<Claim> {
-        self.ring.claim_to_receive(wanted, || self.say_passed())
+    pub(super) fn claim_to_receive(&self, wanted: usize, witness: Witness) -> Option<Claim> {
+        let claim = self.ring.claim_to_receive(wanted, witness, || self.say_passed());
+        if claim.is_none() {
+            keep_watch(&self.shared);
+        }
+        claim
     }
 
     /// Gives the slots of the first `n` messages of a claim back to the producers, and the others to
     /// the consumers.
     #[inline(always)]
-    pub(super) fn release(&self, claim: Claim, n: usize) {
+    pub(super) fn release(&self, claim: Claim, n: usize, witness: Witness) {
         let (received, rest) = claim.split(n);
+        kill_point!("port.release.begun");
         self.ring.release(received);
+        kill_point!("port.release.released");
         if rest.len > 0 {
-            self.ring.hand_back(rest);
+            self.ring.hand_back(rest, witness);
         }
+        witness.rests();
+        kill_point!("port.release.rests");
         self.pass_on(Done::Received);
     }
 
@@ -125,19 +150,54 @@ impl Port {
         self.ring.withheld.store(withheld, Ordering::Relaxed);
         // Forbids: a producer waits and has missed it.
         fence(Ordering::SeqCst);
-        self.space().notify_all();
+        self.shared.notify_all_space(&self.ring);
     }
 
     /// Sends through this port.
+    ///
+    /// # Errors
+    /// If processes share the channel and all seats are taken.
     #[inline(always)]
-    pub fn sender(&self) -> Sender<&Self> {
-        Sender::new(self)
+    pub fn sender(&self) -> Result<Sender<&Self>, HandleError> {
+        Ok(Sender::new(self, Seating::lent(self)?))
     }
 
     /// Receives through this port.
+    ///
+    /// # Errors
+    /// As for [`sender`](Self::sender).
     #[inline(always)]
-    pub fn receiver(&self) -> Receiver<&Self> {
-        Receiver::new(self)
+    pub fn receiver(&self) -> Result<Receiver<&Self>, HandleError> {
+        Ok(Receiver::new(self, Seating::lent(self)?))
+    }
+
+    /// A seat for one call, if calls need one here.
+    #[inline(always)]
+    pub(super) fn lend_seat(&self) -> Result<Option<usize>, HandleError> {
+        if self.shared.memory.is_shared() {
+            self.pool.get_or_init(Box::default).borrow(&self.shared).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    pub(super) fn give_seat_back(&self, seat: usize) {
+        if let Some(pool) = self.pool.get() {
+            pool.give_back(seat);
+        }
+    }
+
+    /// Where the user of `seat` writes what it claims to send, and to receive.
+    #[inline(always)]
+    pub(super) fn witnesses(&self, seat: Option<usize>) -> [Witness; 2] {
+        match seat {
+            Some(seat) if self.shared.memory.is_shared() => {
+                let seat = self.shared.memory.seat(seat);
+                // SAFETY: the port keeps the memory mapped, and whoever asks keeps the port.
+                unsafe { [Witness::new(&seat.sending), Witness::new(&seat.receiving)] }
+            }
+            _ => [Witness::NONE; 2],
+        }
     }
 
     /// Whether to claim once more, with `done` of `n` done. One claim takes what there is, so that a batch
@@ -155,11 +215,16 @@ impl Port {
     /// # Errors
     /// [`Stop::Closed`]: none of them is sent.
     #[inline]
-    pub unsafe fn try_send_from(&self, items: *const u8, n: usize) -> Result<usize, Stop> {
+    pub(super) unsafe fn try_send_from(
+        &self,
+        items: *const u8,
+        n: usize,
+        witness: Witness,
+    ) -> Result<usize, Stop> {
         let item_size = self.item_size();
         let mut sent = 0;
         while self.is_claim_due(sent, n) {
-            let claim = match self.claim_to_send(n - sent) {
+            let claim = match self.claim_to_send(n - sent, witness) {
                 Ok(claim) if claim.len > 0 => claim,
                 Err(stop) if sent == 0 => return Err(stop),
                 _ => break,
@@ -169,7 +234,7 @@ impl Port {
                 let from = items.add(sent * item_size);
                 ptr::copy_nonoverlapping(from, self.ring.to_write(claim), claim.len * item_size);
             }
-            self.commit(claim, claim.len);
+            self.commit(claim, claim.len, witness);
             sent += claim.len;
         }
         if sent == 0 && self.is_closed() { Err(Stop::Closed) } else { Ok(sent) }
@@ -180,17 +245,17 @@ impl Port {
     /// # Safety
     /// `buffer` must be writable for `n` items of this channel's size.
     #[inline]
-    pub unsafe fn try_receive_to(&self, buffer: *mut u8, n: usize) -> usize {
+    pub(super) unsafe fn try_receive_to(&self, buffer: *mut u8, n: usize, witness: Witness) -> usize {
         let item_size = self.item_size();
         let mut received = 0;
         while self.is_claim_due(received, n) {
-            let Some(claim) = self.claim_to_receive(n - received) else { break };
+            let Some(claim) = self.claim_to_receive(n - received, witness) else { break };
             // SAFETY: the messages are ours alone, `buffer` has room for `n - received` more.
             unsafe {
                 let to = buffer.add(received * item_size);
                 ptr::copy_nonoverlapping(self.ring.to_read(claim), to, claim.len * item_size);
             }
-            self.release(claim, claim.len);
+            self.release(claim, claim.len, witness);
             received += claim.len;
         }
         received
@@ -202,23 +267,19 @@ impl Port {
     /// [`Stop::Closed`]: none of them is sent.
     ///
     /// # Panics
-    /// If `T` has not the channel's item size.
+    /// If `T` has not the channel's item size, or there is no seat to be had.
     #[inline]
     pub fn try_send_all<T: Plain>(&self, items: &[T]) -> Result<usize, Stop> {
-        assert_eq!(size_of::<T>(), self.item_size(), "the channel's item size");
-        // SAFETY: `items` has that many items of this size.
-        unsafe { self.try_send_from(items.as_ptr().cast(), items.len()) }
+        self.sender().expect("a seat").try_send_all(items)
     }
 
     /// Receives into `buffer` what is there; tells how many.
     ///
     /// # Panics
-    /// If `T` has not the channel's item size.
+    /// If `T` has not the channel's item size, or there is no seat to be had.
     #[inline]
     pub fn try_receive_into<T: Plain>(&self, buffer: &mut [T]) -> usize {
-        assert_eq!(size_of::<T>(), self.item_size(), "the channel's item size");
-        // SAFETY: `buffer` has room for that many items of this size, and any bytes are a `T`.
-        unsafe { self.try_receive_to(buffer.as_mut_ptr().cast(), buffer.len()) }
+        self.receiver().expect("a seat").try_receive_into(buffer)
     }
 
     /// Bytes of one item.
@@ -284,7 +345,7 @@ impl Port {
 
     /// Messages that may be in flight: the limit, if one was set.
     pub fn capacity(&self) -> usize {
-        (self.ring.capacity() - self.ring.withheld.load(Ordering::Relaxed)) as usize
+        self.ring.capacity().saturating_sub(self.ring.withheld.load(Ordering::Relaxed)) as usize
     }
 
     /// Whether the channel was closed, or has ended.
@@ -294,12 +355,12 @@ impl Port {
     }
 
     /// Whether a sender would find a slot, or the channel closed.
-    pub(super) fn is_ready_to_send(&self) -> bool {
+    pub(in crate::channel) fn is_ready_to_send(&self) -> bool {
         self.ring.has_space() || self.ring.is_sealed()
     }
 
     /// Whether a receiver would find a message, or the end.
-    pub(super) fn is_ready_to_receive(&self) -> bool {
+    pub(in crate::channel) fn is_ready_to_receive(&self) -> bool {
         self.ring.has_message() || (self.is_over() && self.ring.is_drained())
     }
 
@@ -312,6 +373,7 @@ impl Port {
     /// Whether nothing more will ever come. To be called when there was nothing to receive.
     #[cold]
     pub fn is_ended(&self) -> bool {
+        keep_watch(&self.shared);
         let registry = self.shared.registry();
         if !(registry.is_closed() || registry.is_ended()) {
             // Once it is deserted, all that was sent is visible.
@@ -319,13 +381,15 @@ impl Port {
             if !(self.ring.is_drained() && registry.end(deserted)) {
                 return false;
             }
+            kill_point!("end.said");
         }
         // Who sends without a handle may do so until the ring is sealed.
         if !self.ring.is_sealed() {
             self.ring.seal();
+            kill_point!("end.sealed");
             // Forbids: someone waits and has missed the seal.
             fence(Ordering::SeqCst);
-            self.space().notify_all();
+            self.shared.notify_all_space(&self.ring);
         }
         self.ring.is_drained()
     }
@@ -351,6 +415,14 @@ impl Port {
         if self.shared.memory.header().arrivals.has_waiters() {
             self.shared.arrivals().notify();
         }
+    }
+
+    /// Waits until a slot is free, or was a moment ago, or the channel is closed.
+    ///
+    /// # Errors
+    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
+    pub fn wait_until_space(&self, deadline: Deadline) -> Result<(), Stop> {
+        self.wait_for_space(&mut Spin::new(), deadline)
     }
 
     /// Waits until a slot is free, or was a moment ago: another sender may have taken it.
@@ -396,7 +468,12 @@ impl Port {
                 event.cancel();
                 return Ok(());
             }
-            let waking = event.park(deadline);
+            let waking = if keep_watch(&self.shared) {
+                event.cancel();
+                deadline.passed()
+            } else {
+                event.park(deadline)
+            };
             if is_ready() {
                 return Ok(());
             }
@@ -409,40 +486,32 @@ impl Port {
     }
 
     /// Has `alarm` written when there is space, unless there is now: then true.
-    pub(super) fn arm_space(&self, alarm: i32) -> bool {
+    pub fn arm_space(&self, alarm: i32) -> bool {
         self.space().arm(alarm);
         // Forbids: whoever makes space misses that we wait, and we miss what they did.
         self.shared.barrier.heavy();
+        keep_watch(&self.shared);
         self.is_ready_to_send()
     }
 
     /// Has `alarm` written when there is a message, unless there is now: then true.
-    pub(super) fn arm_arrivals(&self, alarm: i32) -> bool {
+    pub fn arm_arrivals(&self, alarm: i32) -> bool {
         self.shared.arrivals().arm(alarm);
         // Forbids: whoever sends misses that we wait, and we miss what they did.
         self.shared.barrier.heavy();
+        keep_watch(&self.shared);
         self.is_ready_to_receive()
     }
 
     /// Counts claimed slots as reserved, until they are counted out by `-n`.
-    pub(super) fn count_reserved(&self, n: i64) {
+    pub(super) fn count_reserved(&self, n: i64, witness: Witness) {
+        witness.counts(n > 0);
         self.ring.reserved.fetch_add(n as u64, Ordering::Relaxed);
     }
 
     /// Counts claimed messages as peeked, until they are counted out by `-n`.
-    pub(super) fn count_peeked(&self, n: i64) {
+    pub(super) fn count_peeked(&self, n: i64, witness: Witness) {
+        witness.counts(n > 0);
         self.ring.peeked.fetch_add(n as u64, Ordering::Relaxed);
-    }
-
-    /// Closes: what was claimed counts, and no more.
-    pub(in crate::channel) fn close(&self) {
-        self.ring.seal();
-        if !self.shared.registry().close() {
-            return;
-        }
-        // Forbids: someone waits and has missed the seal.
-        fence(Ordering::SeqCst);
-        self.shared.arrivals().notify_all();
-        self.space().notify_all();
     }
 }

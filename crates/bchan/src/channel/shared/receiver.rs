@@ -3,6 +3,8 @@
 use std::borrow::Borrow;
 
 use super::Port;
+use super::seating::Seating;
+use crate::channel::cases::{Case, Kind};
 use crate::channel::consumer::Receiving;
 use crate::error::Stop;
 use crate::ring::vyukov::Claim;
@@ -20,6 +22,7 @@ pub struct Receiver<P: Borrow<Port>> {
     open: Claim,
     /// Whether they are counted as peeked.
     is_peeked: bool,
+    seating: Seating,
 }
 
 impl<P: Borrow<Port>> Receiver<P> {
@@ -28,8 +31,10 @@ impl<P: Borrow<Port>> Receiver<P> {
     /// Messages that are plenty; fewer in a small ring.
     const PLENTY: u64 = 256;
 
-    pub(super) fn new(port: P) -> Self {
-        Self { port, spin: Spin::new(), until_look: Self::STRETCH, open: Claim::default(), is_peeked: false }
+    #[inline(always)]
+    pub(super) fn new(port: P, seating: Seating) -> Self {
+        let (spin, until_look) = (Spin::new(), Self::STRETCH);
+        Self { port, spin, until_look, open: Claim::default(), is_peeked: false, seating }
     }
 
     #[inline(always)]
@@ -59,7 +64,7 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
     #[inline(always)]
     fn claim(&mut self, wanted: usize) -> usize {
         if self.open.len == 0 {
-            self.open = self.port().claim_to_receive(wanted).unwrap_or_default();
+            self.open = self.port().claim_to_receive(wanted, self.seating.receiving).unwrap_or_default();
         }
         self.open.len.min(wanted)
     }
@@ -68,7 +73,7 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
         let n = self.claim(wanted);
         if n > 0 && !self.is_peeked {
             self.is_peeked = true;
-            self.port().count_peeked(self.open.len as i64);
+            self.port().count_peeked(self.open.len as i64, self.seating.receiving);
             self.port().pass_messages_on();
         }
         n
@@ -89,9 +94,9 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
         let open = std::mem::take(&mut self.open);
         if self.is_peeked {
             self.is_peeked = false;
-            self.port().count_peeked(-(open.len as i64));
+            self.port().count_peeked(-(open.len as i64), self.seating.receiving);
         }
-        self.port().release(open, n);
+        self.port().release(open, n, self.seating.receiving);
     }
 
     fn is_ended(&mut self) -> bool {
@@ -108,6 +113,10 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
 
     fn arm(&mut self, alarm: i32) -> bool {
         self.port().arm_arrivals(alarm)
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        Case(Kind::Arrivals(self.port()))
     }
 
     #[inline(always)]
@@ -133,7 +142,9 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
             self.release(open);
         }
         // SAFETY: as the caller says; `buffer` has room for `n - open` more.
-        open + unsafe { self.port().try_receive_to(buffer.add(open * self.item_size()), n - open) }
+        open + unsafe {
+            self.port().try_receive_to(buffer.add(open * self.item_size()), n - open, self.seating.receiving)
+        }
     }
 }
 
@@ -142,5 +153,6 @@ impl<P: Borrow<Port>> Drop for Receiver<P> {
         if self.open.len > 0 {
             self.release(0);
         }
+        self.seating.end(self.port.borrow());
     }
 }

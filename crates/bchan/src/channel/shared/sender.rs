@@ -3,6 +3,8 @@
 use std::borrow::Borrow;
 
 use super::Port;
+use super::seating::Seating;
+use crate::channel::cases::{Case, Kind};
 use crate::channel::producer::Sending;
 use crate::error::Stop;
 use crate::ring::vyukov::Claim;
@@ -17,11 +19,13 @@ pub struct Sender<P: Borrow<Port>> {
     open: Claim,
     /// Whether they are counted as reserved.
     is_reserved: bool,
+    seating: Seating,
 }
 
 impl<P: Borrow<Port>> Sender<P> {
-    pub(super) fn new(port: P) -> Self {
-        Self { port, spin: Spin::new(), open: Claim::default(), is_reserved: false }
+    #[inline(always)]
+    pub(super) fn new(port: P, seating: Seating) -> Self {
+        Self { port, spin: Spin::new(), open: Claim::default(), is_reserved: false, seating }
     }
 
     #[inline(always)]
@@ -29,11 +33,28 @@ impl<P: Borrow<Port>> Sender<P> {
         self.port.borrow()
     }
 
+    /// As [`try_send_from`](Sending::try_send_from). There is one claim at a time: what was reserved before
+    /// comes first.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    unsafe fn try_send_into_open(&mut self, items: *const u8, n: usize) -> Result<usize, Stop> {
+        let (open, item_size) = (self.open.len.min(n), self.item_size());
+        // SAFETY: the slots are ours alone, and `items` has `n`.
+        unsafe { std::ptr::copy_nonoverlapping(items, self.slots(open), open * item_size) };
+        self.commit(open)?;
+        // SAFETY: as the caller says; `items` has `n - open` more.
+        let more =
+            unsafe { self.port().try_send_from(items.add(open * item_size), n - open, self.seating.sending) };
+        Ok(open + more.unwrap_or(0))
+    }
+
     /// Counts a reservation out; refuses it if the channel was closed meanwhile.
     #[cold]
     fn end_reservation(&mut self, open: Claim) -> Result<(), Stop> {
         if std::mem::take(&mut self.is_reserved) {
-            self.port().count_reserved(-(open.len as i64));
+            self.port().count_reserved(-(open.len as i64), self.seating.sending);
         }
         if self.is_closed() { Err(Stop::Closed) } else { Ok(()) }
     }
@@ -43,7 +64,7 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
     #[inline(always)]
     fn claim(&mut self, wanted: usize) -> usize {
         if self.open.len == 0 {
-            self.open = self.port().claim_to_send(wanted).unwrap_or_default();
+            self.open = self.port().claim_to_send(wanted, self.seating.sending).unwrap_or_default();
         }
         self.open.len.min(wanted)
     }
@@ -52,7 +73,7 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
         let n = self.claim(wanted);
         if n > 0 && !self.is_reserved {
             self.is_reserved = true;
-            self.port().count_reserved(self.open.len as i64);
+            self.port().count_reserved(self.open.len as i64, self.seating.sending);
             self.port().pass_space_on();
         }
         n
@@ -69,7 +90,7 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
         let open = std::mem::take(&mut self.open);
         // What was claimed just now came before the close.
         let outcome = if self.is_reserved || open.len == 0 { self.end_reservation(open) } else { Ok(()) };
-        self.port().commit(open, if outcome.is_ok() { n } else { 0 });
+        self.port().commit(open, if outcome.is_ok() { n } else { 0 }, self.seating.sending);
         outcome
     }
 
@@ -90,6 +111,10 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
         self.port().arm_space(alarm)
     }
 
+    fn case(&mut self) -> Case<'_> {
+        Case(Kind::Space(self.port()))
+    }
+
     #[inline(always)]
     fn item_size(&self) -> usize {
         self.port().item_size()
@@ -101,8 +126,12 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
 
     #[inline(always)]
     unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, Stop> {
+        if self.open.len > 0 {
+            // SAFETY: as the caller says.
+            return unsafe { self.try_send_into_open(items, n) };
+        }
         // SAFETY: as the caller says.
-        unsafe { self.port().try_send_from(items, n) }
+        unsafe { self.port().try_send_from(items, n, self.seating.sending) }
     }
 }
 
@@ -111,5 +140,6 @@ impl<P: Borrow<Port>> Drop for Sender<P> {
         if self.open.len > 0 {
             let _ = self.commit(0);
         }
+        self.seating.end(self.port.borrow());
     }
 }

@@ -1,13 +1,12 @@
-//! A set of lanes in two levels, so that one member among thousands is found in two steps.
+//! A set of lanes, or of seats, in two levels, so that one member among thousands is found in two steps.
 
-use crate::layout::LaneBitmap;
+use crate::layout::Bitmap;
 use crate::sync::Ordering;
 
-impl LaneBitmap {
+impl Bitmap {
     /// Adds `lane`; false if it was in the set before.
     ///
-    /// Acquire pairs with the Release in [`remove`](Self::remove): who adds a lane sees what who
-    /// removed it did there. Release pairs with the Acquire in [`drain`](Self::drain).
+    /// Release pairs with the Acquire in [`drain`](Self::drain) and [`has_none`](Self::has_none).
     pub(crate) fn insert(&self, lane: usize) -> bool {
         let (word, bit) = (lane / 64, 1 << (lane % 64));
         let added = self.words[word].fetch_or(bit, Ordering::AcqRel) & bit == 0;
@@ -20,8 +19,20 @@ impl LaneBitmap {
         self.words[lane / 64].fetch_and(!(1 << (lane % 64)), Ordering::AcqRel);
     }
 
-    pub(crate) fn contains(&self, lane: usize) -> bool {
-        self.words[lane / 64].load(Ordering::Relaxed) & (1 << (lane % 64)) != 0
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.words().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether there is none.
+    ///
+    /// Acquire pairs with the Release in [`remove`](Self::remove).
+    pub(crate) fn has_none(&self) -> bool {
+        self.words().all(|word| word == 0)
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> {
+        ones(self.summary.load(Ordering::Acquire)).map(|word| self.words[word].load(Ordering::Acquire))
     }
 
     /// Whether nothing was added since the last [`drain`](Self::drain): one load.
@@ -57,7 +68,7 @@ mod tests {
 
     #[test]
     fn drain_visits_each_member_once_in_order() {
-        let set = LaneBitmap::new();
+        let set = Bitmap::new();
         for lane in [4095, 0, 63, 64, 1000] {
             assert!(set.insert(lane));
             assert!(!set.insert(lane));
@@ -71,10 +82,12 @@ mod tests {
 
     #[test]
     fn removed_lane_can_be_added_again() {
-        let set = LaneBitmap::new();
+        let set = Bitmap::new();
         set.insert(70);
+        assert!(!set.has_none());
         set.remove(70);
-        assert!(!set.contains(70));
+        assert!(set.has_none());
         assert!(set.insert(70));
+        assert_eq!(set.len(), 1);
     }
 }

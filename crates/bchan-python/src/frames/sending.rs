@@ -1,0 +1,223 @@
+//! What the sending calls do with messages of any length, of a producer and of a channel that needs none.
+
+use bchan::SendingFrames;
+use pyo3::Borrowed;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use super::buffer::{Message, Payload};
+use crate::arguments::{Timeout, describe};
+use crate::call::{Patience, wait};
+use crate::detached::{MUCH, detached};
+use crate::errors::closed;
+use crate::gate::Entry;
+use crate::objects::{listed, with_fate};
+
+/// What a call works with: a handle of the core, and the right to use it.
+pub(crate) struct FrameCall<'a, H, E: Entry> {
+    pub(crate) handle: &'a mut H,
+    pub(crate) entry: E,
+}
+
+impl<H: SendingFrames + Send, E: Entry> FrameCall<'_, H, E> {
+    /// Sends a message if there is room; tells whether.
+    #[inline(always)]
+    pub(crate) fn try_send(&mut self, py: Python<'_>, message: &impl Payload) -> PyResult<bool> {
+        let frame = message.frame();
+        if frame.len < MUCH {
+            return message.put(self.handle).map_err(|_| closed());
+        }
+        if !self.handle.claim(frame.len) {
+            return if self.handle.is_closed() { Err(closed()) } else { Ok(false) };
+        }
+        self.entry.mark();
+        let tx = &mut *self.handle;
+        let sent = detached(py, || {
+            // SAFETY: the room is ours, and large enough.
+            unsafe { message.write_to(tx.room()) };
+            tx.commit(frame)
+        });
+        sent.map(|()| true).map_err(|_| closed())
+    }
+
+    /// Waits until there is room for a message, and sends it, without the GIL.
+    #[cold]
+    fn wait_and_send(
+        &mut self,
+        py: Python<'_>,
+        call: &str,
+        message: &impl Payload,
+        patience: &mut Patience,
+    ) -> PyResult<()> {
+        let (tx, len) = (&mut *self.handle, message.frame().len);
+        let full = || format!("no room for {len} bytes");
+        wait(py, &mut self.entry, call, patience, full, |deadline| {
+            loop {
+                tx.wait_for_room(len, deadline)?;
+                if message.put(tx)? {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// Sends a message, waiting while there is no room.
+    #[cold]
+    pub(crate) fn send(
+        &mut self,
+        py: Python<'_>,
+        call: &str,
+        message: &impl Payload,
+        patience: &mut Patience,
+    ) -> PyResult<()> {
+        match self.try_send(py, message)? {
+            true => Ok(()),
+            false => self.wait_and_send(py, call, message, patience),
+        }
+    }
+
+    /// Waits until there is room for `len` bytes, or was a moment ago.
+    #[cold]
+    pub(crate) fn wait_for_room(
+        &mut self,
+        py: Python<'_>,
+        call: &str,
+        len: usize,
+        patience: &mut Patience,
+    ) -> PyResult<()> {
+        let tx = &mut *self.handle;
+        let full = || format!("no room for {len} bytes");
+        wait(py, &mut self.entry, call, patience, full, |deadline| tx.wait_for_room(len, deadline))
+    }
+}
+
+/// Something whose calls send messages of any length: a producer, or a channel that needs none.
+pub(crate) trait FrameOutlet {
+    type Handle<'a>: SendingFrames + Send
+    where
+        Self: 'a;
+    type Entry<'a>: Entry
+    where
+        Self: 'a;
+
+    /// Lets a call in, or says why it can't, and runs it.
+    fn send_with<T>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut FrameCall<'_, Self::Handle<'_>, Self::Entry<'_>>) -> PyResult<T>,
+    ) -> PyResult<T>;
+
+    /// Sends a message of a few bytes if nothing is out of the ordinary. Tells whether; if not, nothing was
+    /// done.
+    fn send_quickly(&self, message: &impl Payload) -> bool;
+
+    /// Bytes of the longest message.
+    fn most(&self) -> usize;
+
+    #[inline(always)]
+    fn try_send_ready(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
+        Message::quick(object).is_some_and(|message| message.len < MUCH && self.send_quickly(&message))
+    }
+
+    #[inline(always)]
+    fn try_send(&self, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
+        if self.try_send_ready(object) {
+            return Ok(true);
+        }
+        let message = Message::of(object, self.most())?;
+        self.send_with(object.py(), |call| call.try_send(object.py(), &message))
+    }
+
+    #[inline(always)]
+    fn send(&self, object: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
+        if self.try_send_ready(object) { Ok(()) } else { self.send_any(object, timeout) }
+    }
+
+    #[cold]
+    fn send_any(&self, object: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
+        let message = Message::of(object, self.most())?;
+        let py = object.py();
+        self.send_with(py, |call| call.send(py, "send", &message, &mut Patience::new(timeout)))
+    }
+
+    /// Sends the first messages of a list or tuple, as many as there is room for; tells how many.
+    fn try_send_batch(&self, batch: Borrowed<'_, '_, PyAny>) -> PyResult<usize> {
+        let objects = listed(batch).ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "batch must be a list or tuple, so that what is not sent stays yours, got {}",
+                describe(batch)
+            ))
+        })?;
+        let messages = self.messages(&objects)?;
+        self.send_with(batch.py(), |call| {
+            let mut sent = 0;
+            for message in &messages {
+                match call.try_send(batch.py(), message) {
+                    Ok(true) => sent += 1,
+                    Err(error) if sent == 0 => return Err(error),
+                    _ => break,
+                }
+            }
+            Ok(sent)
+        })
+    }
+
+    /// Sends all messages of an iterable, waiting while there is no room.
+    ///
+    /// What it raises while sending has `sent`, how many went, and `unsent`, a list of those that were drawn
+    /// from the iterable and did not go.
+    fn send_batch(&self, batch: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
+        let py = batch.py();
+        let mut patience = Patience::new(timeout);
+        let mut sent = 0;
+        if let Some(objects) = listed(batch) {
+            let messages = self.messages(&objects)?;
+            let outcome = self.send_drawn(py, &messages, &mut sent, &mut patience);
+            return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
+        }
+        let iterator = batch.try_iter().map_err(|error| {
+            if !error.is_instance_of::<PyTypeError>(py) {
+                return error;
+            }
+            PyTypeError::new_err(format!("batch must be an iterable of messages, got {}", describe(batch)))
+        })?;
+        // One by one: what an iterator gives shall not wait for what it gives next.
+        for object in iterator {
+            let object = [object.map_err(|error| with_fate(py, error, sent, &[]))?];
+            let outcome = self.messages(&object).and_then(|messages| {
+                let mut gone = 0;
+                self.send_drawn(py, &messages, &mut gone, &mut patience)
+            });
+            outcome.map_err(|error| with_fate(py, error, sent, &object))?;
+            sent += 1;
+        }
+        Ok(())
+    }
+
+    /// The messages that `objects` are, none of them too long.
+    fn messages<'a>(&self, objects: &'a [Bound<'_, PyAny>]) -> PyResult<Vec<Message<'a>>> {
+        objects.iter().map(|object| Message::of(object.as_borrowed(), self.most())).collect()
+    }
+
+    /// Sends `messages`, counting in `sent`.
+    fn send_drawn(
+        &self,
+        py: Python<'_>,
+        messages: &[Message<'_>],
+        sent: &mut usize,
+        patience: &mut Patience,
+    ) -> PyResult<()> {
+        self.send_with(py, |call| {
+            for message in messages {
+                call.send(py, "send_batch", message, patience)?;
+                *sent += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// How many bytes an event loop waits to send.
+    fn len_of(&self, object: Option<Borrowed<'_, '_, PyAny>>) -> PyResult<usize> {
+        object.map_or(Ok(0), |object| Message::of(object, self.most()).map(|message| message.len))
+    }
+}

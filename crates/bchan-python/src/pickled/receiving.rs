@@ -1,0 +1,149 @@
+//! What the receiving calls do with objects for any process, of a consumer and of a channel that needs none.
+
+use bchan::ReceivingFrames;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use pyo3::{Borrowed, ffi};
+
+use super::decoding::{Taken, failed, out, step};
+use crate::arguments::{Timeout, count};
+use crate::call::Patience;
+use crate::channel::Channel;
+use crate::errors::{end_of_channel, with_attribute};
+use crate::frames::receiving::FrameInlet;
+use crate::receiving::unless_ended;
+
+/// Something whose calls receive objects for any process.
+pub(crate) trait PickledInlet {
+    /// Takes the next message, if there is one.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>>;
+
+    /// Takes more messages, at most `most`, as far as they are objects already.
+    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut Vec<Bound<'py, PyAny>>)
+    -> PyResult<()>;
+
+    /// Waits until there is a message, or was a moment ago.
+    fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()>;
+
+    /// Whether nothing more will ever come.
+    fn is_ended(&self, py: Python<'_>) -> PyResult<bool>;
+
+    #[inline(always)]
+    fn receive_object(&self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
+        let taken = match self.take(py)? {
+            Some(taken) => taken,
+            None => self.await_one(py, "receive", timeout)?,
+        };
+        taken.load().map(Bound::into_ptr)
+    }
+
+    #[cold]
+    fn await_one<'py>(&self, py: Python<'py>, call: &str, timeout: Timeout) -> PyResult<Taken<'py>> {
+        let mut patience = Patience::new(timeout);
+        loop {
+            self.wait(py, call, &mut patience)?;
+            if let Some(taken) = self.take(py)? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Receives a message, if there is one; null if not.
+    #[inline(always)]
+    fn try_receive_object(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        match self.take(py)? {
+            Some(taken) => taken.load().map(Bound::into_ptr),
+            None if self.is_ended(py)? => Err(end_of_channel()),
+            None => Ok(std::ptr::null_mut()),
+        }
+    }
+
+    /// Receives a message for an iterator: null at the end of the channel.
+    fn receive_object_or_end(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        let object = unless_ended(py, self.receive_object(py, Timeout::Never))?;
+        Ok(object.unwrap_or(std::ptr::null_mut()))
+    }
+
+    fn receive_objects<'py>(
+        &self,
+        n: Borrowed<'_, 'py, PyAny>,
+        timeout: Timeout,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (py, wanted) = (n.py(), count(n, "n")?);
+        let first = match self.take(py)? {
+            Some(taken) => taken,
+            None => self.await_one(py, "receive_batch", timeout)?,
+        };
+        self.gather(py, wanted, Some(first))
+    }
+
+    fn try_receive_objects<'py>(&self, n: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, wanted) = (n.py(), count(n, "n")?);
+        match self.take(py)? {
+            None if self.is_ended(py)? => Err(end_of_channel()),
+            first => self.gather(py, wanted, first),
+        }
+    }
+
+    /// A list of the first message and what else is there. What can't be loaded is gone; the error says
+    /// what was received before, in its attribute `received`.
+    fn gather<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: usize,
+        first: Option<Taken<'py>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut received = Vec::new();
+        let outcome = self.gather_into(py, wanted, first, &mut received);
+        let received = PyList::new(py, received)?.into_any();
+        match outcome {
+            Ok(()) => Ok(received),
+            Err(error) => Err(with_attribute(py, error, pyo3::intern!(py, "received"), received)),
+        }
+    }
+
+    fn gather_into<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: usize,
+        first: Option<Taken<'py>>,
+        received: &mut Vec<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let mut next = first;
+        while let Some(taken) = next {
+            received.push(taken.load()?);
+            self.take_more(py, wanted - received.len(), received)?;
+            next = if received.len() < wanted { self.take(py)? } else { None };
+        }
+        Ok(())
+    }
+}
+
+/// Without a handle: nothing is kept claimed between two calls, so a list is unpickled for each object.
+impl PickledInlet for Channel {
+    #[inline(always)]
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>> {
+        self.receive_with(py, |call| {
+            let rx = &mut *call.handle;
+            let Some(frame) = rx.claim() else { return Ok(None) };
+            let taken = out(py, rx, &mut call.entry, frame).map_err(|error| failed(py, rx, error))?;
+            let objects = if let Taken::Pickle(pickled) = &taken { pickled.objects } else { 0 };
+            if !step(rx, objects) {
+                rx.hand_back();
+            }
+            Ok(Some(taken))
+        })
+    }
+
+    fn take_more<'py>(&self, _: Python<'py>, _: usize, _: &mut Vec<Bound<'py, PyAny>>) -> PyResult<()> {
+        Ok(())
+    }
+
+    fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()> {
+        self.receive_with(py, |it| it.wait_for_message(py, call, patience))
+    }
+
+    fn is_ended(&self, py: Python<'_>) -> PyResult<bool> {
+        self.receive_with(py, |call| Ok(call.handle.is_ended()))
+    }
+}

@@ -1,0 +1,174 @@
+//! What the sending calls do with objects for any process, of a producer and of a channel that needs none.
+
+use pyo3::Borrowed;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use super::MOST_OBJECTS;
+use super::encoding::Encoded;
+use crate::arguments::{Timeout, describe};
+use crate::call::Patience;
+use crate::detached::MUCH;
+use crate::frames::buffer::Payload;
+use crate::frames::sending::FrameOutlet;
+use crate::objects::{listed, with_fate};
+
+/// Sends a small built-in if nothing is out of the ordinary. Tells whether; if not, nothing was done.
+#[inline(always)]
+fn send_quickly(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>) -> bool {
+    Encoded::quick(object).is_some_and(|message| message.len() < MUCH && outlet.send_quickly(&message))
+}
+
+#[inline(always)]
+pub(crate) fn try_send(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
+    if send_quickly(outlet, object) {
+        return Ok(true);
+    }
+    let message = Encoded::of(object, outlet.most())?;
+    outlet.send_with(object.py(), |call| call.try_send(object.py(), &message))
+}
+
+#[inline(always)]
+pub(crate) fn send(
+    outlet: &impl FrameOutlet,
+    object: Borrowed<'_, '_, PyAny>,
+    timeout: Timeout,
+) -> PyResult<()> {
+    if send_quickly(outlet, object) { Ok(()) } else { send_any(outlet, object, timeout) }
+}
+
+fn send_any(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
+    let message = Encoded::of(object, outlet.most())?;
+    if message.len() < MUCH && outlet.send_quickly(&message) {
+        return Ok(());
+    }
+    let py = object.py();
+    outlet.send_with(py, |call| call.send(py, "send", &message, &mut Patience::new(timeout)))
+}
+
+/// A frame's worth of a batch, and how many objects that is.
+type Chunk<'a> = (Encoded<'a>, usize);
+
+/// Objects as frames: up to 255 in each, fewer if that is longer than a quarter of the longest message, so
+/// that several are under way at once; but any object may be as long as that.
+fn chunks<'a>(objects: &'a [Bound<'a, PyAny>], most: usize, into: &mut Vec<Chunk<'a>>) -> PyResult<()> {
+    for some in objects.chunks(MOST_OBJECTS) {
+        chunk(some, most, into)?;
+    }
+    Ok(())
+}
+
+fn chunk<'a>(objects: &'a [Bound<'a, PyAny>], most: usize, into: &mut Vec<Chunk<'a>>) -> PyResult<()> {
+    if let [object] = objects {
+        into.push((Encoded::of(object.as_borrowed(), most)?, 1));
+        return Ok(());
+    }
+    if let Some(encoded) = Encoded::batch(objects, most / 4)? {
+        into.push((encoded, objects.len()));
+        return Ok(());
+    }
+    let (some, others) = objects.split_at(objects.len() / 2);
+    chunk(some, most, into)?;
+    chunk(others, most, into)
+}
+
+/// Sends the first objects of a list or tuple, as many as there is room for; tells how many.
+pub(crate) fn try_send_batch(outlet: &impl FrameOutlet, batch: Borrowed<'_, '_, PyAny>) -> PyResult<usize> {
+    let objects = listed(batch).ok_or_else(|| {
+        PyTypeError::new_err(format!(
+            "batch must be a list or tuple, so that what is not sent stays yours, got {}",
+            describe(batch)
+        ))
+    })?;
+    let mut messages = Vec::new();
+    chunks(&objects, outlet.most(), &mut messages)?;
+    let mut sent = 0;
+    // An empty batch, too, is refused by a channel that is closed.
+    outlet.send_with(batch.py(), |_| Ok(()))?;
+    for (message, n) in &messages {
+        match outlet.send_with(batch.py(), |call| call.try_send(batch.py(), message)) {
+            Ok(true) => sent += n,
+            Ok(false) => return fill_up(outlet, &objects[sent..sent + n]).map(|more| sent + more),
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(sent)
+}
+
+/// Sends as many of the objects as there is room for, where there is none for all of them at once.
+fn fill_up(outlet: &impl FrameOutlet, objects: &[Bound<'_, PyAny>]) -> PyResult<usize> {
+    let (mut sent, mut n) = (0, objects.len() / 2);
+    while n > 0 && sent + n <= objects.len() {
+        let some = &objects[sent..sent + n];
+        let mut messages = Vec::new();
+        chunk(some, outlet.most(), &mut messages)?;
+        let py = some[0].py();
+        let is_sent = match &messages[..] {
+            [(message, _)] => outlet.send_with(py, |call| call.try_send(py, message))?,
+            _ => false,
+        };
+        if is_sent {
+            sent += n;
+        } else {
+            n /= 2;
+        }
+    }
+    Ok(sent)
+}
+
+/// Sends all objects of an iterable, waiting while there is no room. Of a list or tuple, all are pickled
+/// before the first is sent.
+///
+/// What it raises while sending has `sent`, how many went, and `unsent`, a list of those that were drawn
+/// from the iterable and did not go.
+pub(crate) fn send_batch(
+    outlet: &impl FrameOutlet,
+    batch: Borrowed<'_, '_, PyAny>,
+    timeout: Timeout,
+) -> PyResult<()> {
+    let py = batch.py();
+    let mut patience = Patience::new(timeout);
+    let mut sent = 0;
+    if let Some(objects) = listed(batch) {
+        let outcome = send_drawn(outlet, py, &objects, &mut sent, &mut patience);
+        return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
+    }
+    let iterator = batch.try_iter().map_err(|error| {
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
+        PyTypeError::new_err(format!("batch must be an iterable, got {}", describe(batch)))
+    })?;
+    // One by one: what an iterator gives shall not wait for what it gives next.
+    for object in iterator {
+        let object = [object.map_err(|error| with_fate(py, error, sent, &[]))?];
+        let outcome = send_drawn(outlet, py, &object, &mut 0, &mut patience);
+        outcome.map_err(|error| with_fate(py, error, sent, &object))?;
+        sent += 1;
+    }
+    Ok(())
+}
+
+fn send_drawn(
+    outlet: &impl FrameOutlet,
+    py: Python<'_>,
+    objects: &[Bound<'_, PyAny>],
+    sent: &mut usize,
+    patience: &mut Patience,
+) -> PyResult<()> {
+    let mut messages = Vec::new();
+    chunks(objects, outlet.most(), &mut messages)?;
+    outlet.send_with(py, |call| {
+        for (message, n) in &messages {
+            call.send(py, "send_batch", message, patience)?;
+            *sent += n;
+        }
+        Ok(())
+    })
+}
+
+/// How many bytes an event loop waits to send.
+pub(crate) fn len_of(outlet: &impl FrameOutlet, object: Option<Borrowed<'_, '_, PyAny>>) -> PyResult<usize> {
+    object.map_or(Ok(0), |object| Encoded::of(object, outlet.most()).map(|message| message.frame().len))
+}

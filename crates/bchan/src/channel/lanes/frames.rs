@@ -1,0 +1,158 @@
+//! Frames through lanes: what producer and consumer do besides, and otherwise the same.
+
+use super::{Consumer, Producer};
+use crate::channel::Shared;
+use crate::channel::consumer::Receiving;
+use crate::channel::frames::{ReceivingFrames, SendingFrames};
+use crate::channel::producer::Sending;
+use crate::channel::seats::Place;
+use crate::error::Stop;
+use crate::layout::FRAME_SLOT;
+use crate::ring::frames::{Frame, count, slots_for};
+use crate::sync::Arc;
+use crate::wait::Deadline;
+
+/// A producer of frames, in a lane of its own.
+#[derive(Debug)]
+pub(in crate::channel) struct FrameProducer {
+    tx: Producer,
+    /// Slots claimed and not yet committed.
+    open: usize,
+}
+
+impl FrameProducer {
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
+        Self { tx: Producer::at(place, shared), open: 0 }
+    }
+
+    pub(in crate::channel) fn place(&mut self) -> &mut Place {
+        &mut self.tx.place
+    }
+}
+
+impl SendingFrames for FrameProducer {
+    #[inline(always)]
+    fn claim(&mut self, len: usize) -> bool {
+        let slots = slots_for(len);
+        let is_free = slots <= self.tx.writer.capacity() && self.tx.writer.free(slots) == slots;
+        if is_free {
+            self.open = slots;
+        }
+        is_free
+    }
+
+    #[inline(always)]
+    fn reserve(&mut self, len: usize) -> bool {
+        self.claim(len)
+    }
+
+    #[inline(always)]
+    fn room(&self) -> *mut u8 {
+        self.tx.writer.claim(self.open)
+    }
+
+    #[inline(always)]
+    fn commit(&mut self, frame: Frame) -> Result<(), Stop> {
+        let slots = frame.slots();
+        let open = std::mem::take(&mut self.open);
+        assert!(slots <= open, "more bytes than were claimed");
+        let lengths = *self.tx.writer.lane.lengths();
+        lengths.say(self.tx.writer.tail(), frame);
+        // Before it can be received: never more received than sent.
+        count(&lengths.counters().sent, 1);
+        self.tx.commit(slots).inspect_err(|_| count(&lengths.counters().sent, -1))
+    }
+
+    fn abort(&mut self) {
+        self.open = 0;
+    }
+
+    #[inline(always)]
+    fn is_closed(&self) -> bool {
+        self.tx.is_closed()
+    }
+
+    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), Stop> {
+        self.tx.wait_for(slots_for(len), deadline)
+    }
+
+    fn arm(&mut self, len: usize, alarm: i32) -> bool {
+        self.tx.arm_for(slots_for(len), alarm)
+    }
+
+    fn max_len(&self) -> usize {
+        self.tx.writer.capacity() * FRAME_SLOT
+    }
+}
+
+/// The consumer of frames, from all lanes.
+#[derive(Debug)]
+pub(in crate::channel) struct FrameConsumer {
+    rx: Consumer,
+    /// The frame claimed and not yet released, at the head of the lane whose turn it is.
+    open: Option<Frame>,
+}
+
+impl FrameConsumer {
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
+        Self { rx: Consumer::at(place, shared), open: None }
+    }
+
+    pub(in crate::channel) fn place(&mut self) -> &mut Place {
+        &mut self.rx.place
+    }
+}
+
+impl ReceivingFrames for FrameConsumer {
+    #[inline(always)]
+    fn claim(&mut self) -> Option<Frame> {
+        if self.open.is_none() && self.rx.claim(1) > 0 {
+            self.open = Some(self.rx.readers[self.rx.current].frame());
+        }
+        self.open
+    }
+
+    #[inline(always)]
+    fn peek(&mut self) -> Option<Frame> {
+        self.claim()
+    }
+
+    #[inline(always)]
+    fn front(&self) -> *const u8 {
+        let slots = self.open.expect("a frame was claimed").slots();
+        self.rx.readers[self.rx.current].front(slots)
+    }
+
+    #[inline(always)]
+    fn progress(&self) -> u8 {
+        self.rx.readers[self.rx.current].progress()
+    }
+
+    #[inline(always)]
+    fn say_progress(&mut self, progress: u8) {
+        self.rx.readers[self.rx.current].say_progress(progress);
+    }
+
+    #[inline(always)]
+    fn release(&mut self) {
+        let frame = self.open.take().expect("a frame was claimed");
+        count(&self.rx.readers[self.rx.current].lane.lengths().counters().received, 1);
+        self.rx.release(frame.slots());
+    }
+
+    fn hand_back(&mut self) {
+        self.open = None;
+    }
+
+    fn is_ended(&mut self) -> bool {
+        self.open.is_none() && self.rx.is_ended()
+    }
+
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+        if self.open.is_some() { Ok(()) } else { self.rx.wait_for_message(deadline) }
+    }
+
+    fn arm(&mut self, alarm: i32) -> bool {
+        self.open.is_some() || self.rx.arm(alarm)
+    }
+}

@@ -1,0 +1,511 @@
+//! Seats: the places of producers and consumers, and what becomes of those whose process died.
+//!
+//! A seat is taken by one compare-and-swap of its owner. Then the newcomer is announced: whoever shares
+//! the channel from another process counts the seats taken before he sleeps, and has the new owners
+//! watched. Only then does the newcomer touch anything else, so nobody can die unwatched who has left
+//! anything behind.
+//!
+//! # Death
+//! Whoever learns of a death first clears up ("buries"), one process at a time: `undertaker` names it,
+//! and passes on if that one dies too. Every step can be repeated, and the owner's word goes last, so
+//! what was begun is done by the next. Before the first step that word is marked, so that no handle which
+//! was on its way is taken over from the dead meanwhile. Who closes a channel is its undertaker as long, for
+//! he may have no seat, and others finish it if he dies.
+//!
+//! | of the dead | becomes |
+//! |---|---|
+//! | messages committed | stay, and are announced if he had no time for it |
+//! | slots reserved, or claimed and not yet committed | free, or passed by consumers and counted as abandoned |
+//! | messages claimed and not released | received again, by another consumer |
+//! | its seat | free, as if it had been closed |
+//! | a wake-up that it had taken and not used | all are woken |
+//! | a close that it had begun | done |
+
+use super::Shared;
+#[cfg(not(loom))]
+use super::heirs::leave_to_children;
+use crate::error::HandleError;
+use crate::layout::Seat;
+use crate::process::{self, Owner, Survivor, kill_point};
+use crate::ring::vyukov::Ring;
+use crate::sync::{Arc, Ordering, fence};
+use crate::wait::{Event, Patience};
+
+/// Whose seat it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Producer,
+    Consumer,
+}
+
+/// What another process takes a handle over with that was never used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its place.
+    pub seat: usize,
+    /// Who gave it.
+    pub word: u64,
+}
+
+/// A seat that was taken. Dropping it leaves it.
+#[derive(Debug)]
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    role: Role,
+    index: usize,
+    /// What its owner's word was, as far as this handle knows.
+    owner: Owner,
+    /// Forks when it was taken.
+    forks: u32,
+    /// Whether a ticket was given.
+    is_promised: bool,
+}
+
+impl Place {
+    /// Takes a seat for a handle.
+    pub(super) fn take(shared: &Arc<Shared>, role: Role) -> Result<Self, HandleError> {
+        // A handle in the memory of one process is never passed to another.
+        let owner = if shared.memory.is_shared() { Owner::this().fresh() } else { Owner::this() };
+        if owner.is_fresh() {
+            process::count_children();
+        }
+        let index = shared.take_seat(role, owner)?;
+        let place =
+            Self { shared: shared.clone(), role, index, owner, forks: process::forks(), is_promised: false };
+        if role == Role::Producer {
+            shared.memory.header().registered.insert(index);
+            kill_point!("take.registered");
+            // Refused, it leaves as any other: who saw it come may wait for it.
+            shared.registry().enter()?;
+        }
+        kill_point!("take.entered");
+        Ok(place)
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    fn seat(&self) -> &Seat {
+        self.shared.memory.seat(self.index)
+    }
+
+    /// Whether it belongs to this process, as far as it knows.
+    pub(super) fn is_ours(&self) -> bool {
+        self.owner.process() == Owner::this()
+    }
+
+    /// Makes it this process' own before it is used for the first time: since it was taken the process may
+    /// have forked, and parent and child each hold it. The first who begins has it.
+    pub(super) fn begin(&mut self) -> Result<(), HandleError> {
+        let ours = Owner::this();
+        if self.owner == ours {
+            return Ok(());
+        }
+        if !self.owner.is_fresh() {
+            return Err(HandleError::Elsewhere { pid: self.owner.pid() });
+        }
+        self.shared.inherit(self.index, self.owner)?;
+        self.owner = ours;
+        Ok(())
+    }
+
+    /// What another process needs to take it over, if it was never used here. Until then it stays taken.
+    pub(super) fn ticket(&mut self) -> Result<Ticket, HandleError> {
+        if !self.owner.is_fresh() || self.seat().owner.load(Ordering::Relaxed) != self.owner.0 {
+            return Err(HandleError::Used);
+        }
+        self.is_promised = true;
+        kill_point!("send.sent");
+        Ok(Ticket { seat: self.index, word: self.owner.0 })
+    }
+
+    /// Takes over what another process promised.
+    pub(super) fn redeem(shared: &Arc<Shared>, role: Role, ticket: Ticket) -> Result<Self, HandleError> {
+        let Ticket { seat: index, word } = ticket;
+        let is_ticket = Owner(word).is_fresh() && shared.seats_of(role).contains(&index);
+        if !shared.memory.is_shared() || !is_ticket {
+            return Err(HandleError::Elsewhere { pid: 0 });
+        }
+        shared.inherit(index, Owner(word))?;
+        Ok(Self {
+            shared: shared.clone(),
+            role,
+            index,
+            owner: Owner::this(),
+            forks: process::forks(),
+            is_promised: false,
+        })
+    }
+}
+
+impl Place {
+    /// Gives the seat back, if it is still as this handle left it.
+    #[cfg(not(loom))]
+    pub(super) fn leave(self) {
+        let mut this = std::mem::ManuallyDrop::new(self);
+        this.leave_seat();
+        // SAFETY: what is in it is dropped here, and it itself never.
+        unsafe { std::ptr::drop_in_place(&raw mut this.shared) };
+    }
+
+    fn leave_seat(&self) {
+        if self.is_ours() && self.seat().owner.load(Ordering::Relaxed) == self.owner.0 {
+            self.shared.leave_seat(self.role, self.index);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let is_unused = self.owner.is_fresh() && self.is_ours();
+        if is_unused && self.is_promised {
+            // Whoever has the ticket will come.
+        } else if is_unused && self.forks != process::forks() {
+            #[cfg(not(loom))]
+            leave_to_children(Self { shared: self.shared.clone(), ..*self });
+        } else {
+            self.leave_seat();
+        }
+    }
+}
+
+/// Who has a place that was to be taken over.
+fn elsewhere(now: u64) -> HandleError {
+    let now = Owner(now);
+    HandleError::Elsewhere { pid: if now.is_buried() { 0 } else { now.pid() } }
+}
+
+impl Shared {
+    fn seats_of(&self, role: Role) -> std::ops::Range<usize> {
+        let geometry = self.memory.geometry();
+        match role {
+            Role::Producer => 0..geometry.max_producers as usize,
+            Role::Consumer => geometry.max_producers as usize..geometry.seats as usize,
+        }
+    }
+
+    /// Takes a free seat, in lanes one whose lane is drained if there is one: where the last producer
+    /// left messages, the next goes on behind them.
+    fn take_seat(&self, role: Role, owner: Owner) -> Result<usize, HandleError> {
+        let take = |&index: &usize| {
+            // Acquire: sees what the last owner did; pairs with the Release in `leave_seat`.
+            let seat = &self.memory.seat(index).owner;
+            seat.load(Ordering::Relaxed) == 0
+                && seat.compare_exchange(0, owner.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        };
+        let is_drained = |&index: &usize| self.is_ring() || role == Role::Consumer || self.len_of(index) == 0;
+        let mut seats = self.seats_of(role);
+        let found = seats
+            .clone()
+            .filter(is_drained)
+            .find(take)
+            .or_else(|| seats.clone().find(take))
+            .or_else(|| (self.bury_the_dead() > 0).then(|| seats.find(take)).flatten());
+        match found {
+            Some(index) => {
+                kill_point!("take.taken");
+                self.announce();
+                kill_point!("take.announced");
+                Ok(index)
+            }
+            None => Err(self.no_seat(role)),
+        }
+    }
+
+    fn no_seat(&self, role: Role) -> HandleError {
+        let places = self.seats_of(role).len();
+        match role {
+            Role::Producer => {
+                self.registry().refusal().unwrap_or(HandleError::ProducersTaken { max_producers: places })
+            }
+            Role::Consumer => HandleError::ConsumersTaken { max_consumers: places },
+        }
+    }
+
+    /// Makes a seat this process' own that is `owner`'s.
+    fn inherit(&self, index: usize, owner: Owner) -> Result<(), HandleError> {
+        let (seat, this) = (self.memory.seat(index), Owner::this());
+        if owner.process() != this {
+            // Announced first, so that nobody has it who is not watched.
+            let mut patience = Patience::new();
+            while let Err(now) = seat.heir.compare_exchange(0, this.0, Ordering::AcqRel, Ordering::Acquire) {
+                if !patience.is_left() {
+                    return Err(elsewhere(now));
+                }
+                if !Owner(now).is_alive() {
+                    self.bury(Owner(now));
+                }
+            }
+            kill_point!("inherit.heir");
+            self.announce();
+            kill_point!("inherit.announced");
+        }
+        let taken = seat.owner.compare_exchange(owner.0, this.0, Ordering::AcqRel, Ordering::Acquire);
+        kill_point!("inherit.owner");
+        let _ = seat.heir.compare_exchange(this.0, 0, Ordering::Release, Ordering::Relaxed);
+        kill_point!("inherit.done");
+        taken.map(drop).map_err(elsewhere)
+    }
+
+    fn leave_seat(&self, role: Role, index: usize) {
+        let header = self.memory.header();
+        if role == Role::Producer {
+            header.registered.remove(index);
+            kill_point!("leave.unregistered");
+        }
+        // Release: what it sent, and where it stopped; pairs with the Acquire in `take_seat`.
+        self.memory.seat(index).owner.store(0, Ordering::Release);
+        // Forbids: two leave at once, and each sees only the other.
+        fence(Ordering::SeqCst);
+        kill_point!("leave.left");
+        if role == Role::Producer && header.registered.has_none() {
+            self.arrivals().notify_all();
+        }
+    }
+
+    /// Has those who sleep in other processes see who has come.
+    fn announce(&self) {
+        if self.memory.is_shared() {
+            // Release: the owner's word; pairs with the Acquire in `watch_newcomers`.
+            self.memory.header().seatings.fetch_add(1, Ordering::Release);
+            kill_point!("announce.counted");
+            // Forbids: someone goes to sleep and has missed it, and we miss that he waits.
+            fence(Ordering::SeqCst);
+            self.tell_all(|event| event.notify_all());
+        }
+    }
+
+    /// Wakes all who wait, for whatever it is.
+    fn tell_all(&self, tell: fn(Event<'_>)) {
+        tell(self.arrivals());
+        match self.ring() {
+            Some(ring) if self.is_framed() => self.broadcast(&ring.space).notify_all(),
+            Some(ring) => tell(self.event(&ring.space)),
+            None => {
+                let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
+                spaces.for_each(|space| tell(self.event(space)));
+            }
+        }
+    }
+
+    /// The owners of all seats and who clears up, each once, but this process.
+    fn others(&self) -> Vec<Owner> {
+        let seats = 0..self.memory.geometry().seats as usize;
+        let words = |seat| {
+            let Seat { owner, heir, .. } = self.memory.seat(seat);
+            [owner, heir].map(|word| Owner(word.load(Ordering::Acquire)).process())
+        };
+        let undertaker = Owner(self.memory.header().undertaker.load(Ordering::Acquire)).process();
+        let owners = seats.flat_map(words).chain([undertaker]);
+        let mut owners: Vec<_> = owners.filter(|owner| owner.0 != 0).collect();
+        owners.sort_unstable_by_key(|owner| owner.0);
+        owners.dedup();
+        owners.retain(|&owner| owner != Owner::this());
+        owners
+    }
+
+    /// Buries all who are dead; tells how many.
+    fn bury_the_dead(&self) -> usize {
+        let dead: Vec<_> = self.others().into_iter().filter(|owner| !owner.is_alive()).collect();
+        self.bury_all(&dead);
+        dead.len()
+    }
+}
+
+/// Has the others watched who have come since the last call; true if there were any, for then there may be
+/// something new. To be called before sleeping, once it was said that we wait.
+#[inline]
+pub(super) fn keep_watch(shared: &Arc<Shared>) -> bool {
+    shared.memory.is_shared() && watch_newcomers(shared)
+}
+
+#[cold]
+fn watch_newcomers(shared: &Arc<Shared>) -> bool {
+    // Acquire: sees who has come; pairs with the Release in `announce`.
+    let seatings = shared.memory.header().seatings.load(Ordering::Acquire);
+    // The child of a fork has watched nobody yet.
+    let seatings = seatings ^ u64::from(process::forks()) << 40;
+    let seen = &shared.seatings_seen;
+    if seen.load(std::sync::atomic::Ordering::Relaxed) == seatings {
+        return false;
+    }
+    seen.store(seatings, std::sync::atomic::Ordering::Relaxed);
+    #[cfg(not(loom))]
+    {
+        let told = Arc::downgrade(shared) as process::Told;
+        let mut dead = shared.others();
+        dead.retain(|&other| !process::watch(other, &told));
+        if !dead.is_empty() && !shared.bury_all(&dead) {
+            dead.iter().for_each(|&dead| process::insist(dead, &told));
+        }
+    }
+    true
+}
+
+impl Survivor for Shared {
+    fn bury(&self, dead: Owner) -> bool {
+        self.bury_all(&[dead])
+    }
+}
+
+impl Shared {
+    /// Clears up after those who died, in the order of their words; false if it is to be tried again.
+    fn bury_all(&self, dead: &[Owner]) -> bool {
+        let Some(_undertaker) = Undertaker::wait(self) else { return false };
+        let is_dead = |word: u64| dead.binary_search_by_key(&Owner(word).process().0, |dead| dead.0).is_ok();
+        let mut is_done = true;
+        for role in [Role::Consumer, Role::Producer] {
+            for index in self.seats_of(role) {
+                let word = &self.memory.seat(index).owner;
+                let owner = word.load(Ordering::Acquire);
+                let buried = Owner(owner).buried().0;
+                // Marked, so that nobody takes it over who had been sent it, or who was forked with it.
+                let mark = || word.compare_exchange(owner, buried, Ordering::AcqRel, Ordering::Relaxed);
+                if is_dead(owner) && mark().is_ok() {
+                    kill_point!("bury.marked");
+                    is_done &= self.bury_seat(role, index);
+                }
+            }
+        }
+        for index in 0..self.memory.geometry().seats as usize {
+            let heir = &self.memory.seat(index).heir;
+            let now = heir.load(Ordering::Relaxed);
+            if is_dead(now) {
+                let _ = heir.compare_exchange(now, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+        self.finish_closing();
+        kill_point!("bury.closed");
+        // Forbids: someone waits and has missed what the dead had done, and we miss that he waits.
+        fence(Ordering::SeqCst);
+        self.tell_all(|event| event.rouse());
+        is_done
+    }
+
+    fn bury_seat(&self, role: Role, index: usize) -> bool {
+        let seat = self.memory.seat(index);
+        if self.is_ring() {
+            let others = || {
+                let all = (0..self.memory.geometry().seats as usize).map(|index| self.memory.seat(index));
+                let is_other = |other: &&Seat| !std::ptr::eq(*other, seat);
+                all.filter(is_other).filter(|other| other.owner.load(Ordering::Acquire) != 0).collect()
+            };
+            let is_alive = |seat: &Seat| Owner(seat.owner.load(Ordering::Acquire)).is_alive();
+            if !Ring::new(&self.memory, self.turns).bury(seat, others, is_alive) {
+                return false;
+            }
+        } else if role == Role::Producer {
+            self.bury_lane(index);
+        }
+        let header = self.memory.header();
+        let nth = header.deaths.fetch_add(1, Ordering::Relaxed) as usize;
+        let owner = seat.owner.load(Ordering::Relaxed);
+        header.dead[nth % header.dead.len()].store(owner, Ordering::Relaxed);
+        kill_point!("bury.done");
+        self.leave_seat(role, index);
+        true
+    }
+
+    /// Closes the channel. What was accepted can still be received.
+    pub(super) fn close(&self) {
+        let undertaker = self.memory.is_shared().then(|| Undertaker::wait(self)).flatten();
+        if undertaker.is_some() {
+            // Who sleeps watches us meanwhile.
+            self.announce();
+            kill_point!("close.announced");
+        }
+        self.shut();
+    }
+
+    fn shut(&self) {
+        if self.is_ring() { self.close_ring() } else { self.close_lanes() }
+    }
+
+    /// Does what somebody who closed it may have left undone.
+    fn finish_closing(&self) {
+        let is_begun = match self.ring() {
+            Some(_) => Ring::new(&self.memory, self.turns).is_sealed(),
+            None => self.is_closing_lanes(),
+        };
+        if is_begun && !self.registry().is_closed() && !self.registry().is_ended() {
+            self.shut();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.memory.is_shared() {
+            process::forget();
+        }
+    }
+}
+
+/// A handle of a channel that processes share, or a seat that a process keeps for calls without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Participant {
+    /// Its process.
+    pub pid: u32,
+    /// Whether it is a registered producer.
+    pub is_producer: bool,
+    /// Whether the process lives.
+    pub is_alive: bool,
+}
+
+impl Shared {
+    /// Who has a seat.
+    pub(super) fn participants(&self) -> Vec<Participant> {
+        let seats = |role| self.seats_of(role).map(move |seat| (role, seat));
+        let all = seats(Role::Producer).chain(seats(Role::Consumer));
+        let owner = |(role, seat): (Role, usize)| {
+            let owner = Owner(self.memory.seat(seat).owner.load(Ordering::Acquire)).process();
+            (owner.pid() != 0).then(|| Participant {
+                pid: owner.pid(),
+                is_producer: role == Role::Producer,
+                is_alive: owner.is_alive(),
+            })
+        };
+        all.filter_map(owner).collect()
+    }
+
+    /// The processes of the last handles that were cleared up after, the latest first.
+    pub(super) fn dead(&self) -> Vec<u32> {
+        let header = self.memory.header();
+        let deaths = header.deaths.load(Ordering::Relaxed) as usize;
+        let nth = |n: usize| Owner(header.dead[n % header.dead.len()].load(Ordering::Relaxed)).pid();
+        (deaths.saturating_sub(header.dead.len())..deaths).rev().map(nth).collect()
+    }
+}
+
+/// The right to clear up, one process and one thread at a time.
+struct Undertaker<'a>(&'a Shared);
+
+impl<'a> Undertaker<'a> {
+    /// Waits for its turn; takes over from one who died. `None` if somebody keeps it for long.
+    fn wait(shared: &'a Shared) -> Option<Self> {
+        let word = &shared.memory.header().undertaker;
+        let this = Owner::this().0;
+        let mut patience = Patience::new();
+        let mut now = 0;
+        while patience.is_left() {
+            // Acquire: sees what the last one cleared; pairs with the Release in `drop`.
+            match word.compare_exchange(now, this, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Some(Self(shared)),
+                Err(other) => now = if Owner(other).is_alive() { 0 } else { other },
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Undertaker<'_> {
+    fn drop(&mut self) {
+        kill_point!("undertaker.done");
+        // Who dies in the model unwinds, and leaves this as it is.
+        if cfg!(loom) && std::thread::panicking() {
+            return;
+        }
+        self.0.memory.header().undertaker.store(0, Ordering::Release);
+    }
+}

@@ -1,0 +1,37 @@
+//! The seat of one who sends or receives: a handle's own, one that a port lends for a call, or none.
+
+use super::Port;
+use crate::error::HandleError;
+use crate::ring::intent::Witness;
+
+/// What a user of a shared ring tells of its claims, and to whom the seat goes back.
+#[derive(Debug)]
+pub(super) struct Seating {
+    pub(super) sending: Witness,
+    pub(super) receiving: Witness,
+    lent: Option<usize>,
+}
+
+impl Seating {
+    /// That of a handle.
+    pub(super) fn own(port: &Port, seat: usize) -> Self {
+        let [sending, receiving] = port.witnesses(Some(seat));
+        Self { sending, receiving, lent: None }
+    }
+
+    /// One that the port lends, if its users need any.
+    #[inline(always)]
+    pub(super) fn lent(port: &Port) -> Result<Self, HandleError> {
+        let lent = port.lend_seat()?;
+        let [sending, receiving] = port.witnesses(lent);
+        Ok(Self { sending, receiving, lent })
+    }
+
+    /// Gives it back, after the last claim.
+    #[inline(always)]
+    pub(super) fn end(&mut self, port: &Port) {
+        if let Some(seat) = self.lent.take() {
+            port.give_seat_back(seat);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Frames in the shared ring: claims of just so many slots, or none.
+//!
+//! A producer claims all slots of a frame at once, and says FULL from the last to the first: that of the
+//! first slot counts. A consumer looks there alone, reads the length, and claims the frame's slots at once,
+//! too. By then another may have taken that frame, and a producer written the word anew; but then `head`
+//! has moved for good, and the claim fails. So of a frame that is handed back, only the first slot says
+//! BACK.
+
+use super::{BACK, Claim, Contention, FREE, FULL, NoSlot, Ring, SEALED, SKIP, SOME, Turns};
+use crate::ring::frames::{Frame, Lengths, count};
+use crate::ring::intent::Witness;
+use crate::sync::Ordering;
+
+impl Ring {
+    /// The lengths of the frames; to be asked only of a ring of them.
+    #[inline(always)]
+    pub(crate) fn lengths(&self) -> &Lengths {
+        self.lengths.as_ref().expect("a ring of frames")
+    }
+
+    /// Whether `slots` could be claimed just now.
+    pub(crate) fn has_room(&self, slots: usize) -> bool {
+        let tail = self.tail.load(Ordering::Relaxed);
+        tail & SEALED == 0 && self.is_room(tail, slots)
+    }
+
+    #[inline(always)]
+    fn is_room(&self, tail: u64, slots: usize) -> bool {
+        // The last one first: most often the slots become free in order.
+        (slots == 1 || self.is(tail + slots as u64 - 1, FREE)) && self.free(tail, slots) == slots
+    }
+
+    /// Claims `slots`, at most `capacity`, to write.
+    #[inline(always)]
+    pub(crate) fn claim_frame_to_send(&self, slots: usize, witness: Witness) -> Result<Claim, NoSlot> {
+        debug_assert!(self.turns != Turns::Everybodys && slots as u64 <= self.capacity());
+        let mut contention = Contention::new();
+        loop {
+            let start = self.tail.load(Ordering::Relaxed);
+            if start & SEALED != 0 {
+                witness.rests();
+                return Err(NoSlot::Sealed);
+            }
+            let claim = Claim { start, len: slots };
+            if !self.is_room(start, slots) {
+                // Unmoved: these were the states of the slots from `start` on that we saw.
+                if self.turns == Turns::TheProducers || self.tail.load(Ordering::Relaxed) == start {
+                    witness.rests();
+                    return Err(NoSlot::Full);
+                }
+            } else if self.try_claim_to_send(claim, witness) {
+                witness.holds(claim);
+                return Ok(claim);
+            }
+            if !contention.back_off() {
+                witness.rests();
+                return Err(NoSlot::Full);
+            }
+        }
+    }
+
+    /// Hands a frame to the consumers whose claimed slots are written.
+    #[inline(always)]
+    pub(crate) fn publish_frame(&self, claim: Claim, frame: Frame) {
+        debug_assert_eq!(claim.len, frame.slots());
+        let lengths = self.lengths();
+        let sent = &lengths.counters().sent;
+        // Before it can be received: never more received than sent.
+        if self.turns == Turns::TheProducers {
+            count(sent, 1);
+        } else {
+            sent.fetch_add(1, Ordering::Relaxed);
+        }
+        lengths.say(claim.start, frame);
+        let (first, rest) = claim.split(1);
+        if rest.len > 0 {
+            self.publish(rest);
+        }
+        // Its Release publishes word and slots.
+        self.publish(first);
+    }
+
+    /// Claims the next frame to read. Calls `passed` when it has passed slots that their producers gave up.
+    #[inline(always)]
+    pub(crate) fn claim_frame(&self, witness: Witness, passed: impl Fn()) -> Option<(Claim, Frame)> {
+        if self.returned.load(Ordering::Relaxed) & SOME != 0
+            && let Some(claimed) = self.claim_returned_frame(witness)
+        {
+            return Some(claimed);
+        }
+        let mut contention = Contention::new();
+        loop {
+            let start = self.head.load(Ordering::Relaxed);
+            if self.is(start, FULL) {
+                let (claim, frame) = self.frame_at(start);
+                witness.tries(claim);
+                if self.advance(&self.head, start, claim.len) {
+                    witness.holds(claim);
+                    return Some((claim, frame));
+                }
+            } else if self.is(start, SKIP) {
+                self.pass(start, witness);
+                passed();
+                if contention.go_round() {
+                    continue;
+                }
+            } else if self.head.load(Ordering::Relaxed) == start {
+                witness.rests();
+                return None;
+            }
+            if !contention.back_off() {
+                witness.rests();
+                return None;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn frame_at(&self, start: u64) -> (Claim, Frame) {
+        let frame = self.lengths().get(start);
+        (Claim { start, len: frame.slots() }, frame)
+    }
+
+    /// Claims a frame that another consumer gave back.
+    #[cold]
+    fn claim_returned_frame(&self, witness: Witness) -> Option<(Claim, Frame)> {
+        let (one, frame) = self.take_frame_back(witness).or_else(|| {
+            // As for items: what is not seen after this is said after it.
+            self.returned.fetch_and(!SOME, Ordering::AcqRel);
+            let taken = self.take_frame_back(witness)?;
+            self.returned.fetch_or(SOME, Ordering::Release);
+            Some(taken)
+        })?;
+        let claim = Claim { len: frame.slots(), ..one };
+        witness.holds(claim);
+        let count = |returned: u64| Some(returned - (returned & !SOME).min(1));
+        let _ = self.returned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        Some((claim, frame))
+    }
+
+    fn take_frame_back(&self, witness: Witness) -> Option<(Claim, Frame)> {
+        let head = self.head.load(Ordering::Relaxed);
+        let first = head.saturating_sub(self.capacity());
+        let claim = (first..head)
+            .map(|start| Claim { start, len: 1 })
+            .find(|&claim| self.take_back(claim, witness))?;
+        Some((claim, self.lengths().get(claim.start)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn progress(&self, claim: Claim) -> u8 {
+        self.lengths().progress(claim.start)
+    }
+
+    #[inline(always)]
+    pub(crate) fn say_progress(&self, claim: Claim, progress: u8) {
+        self.lengths().say_progress(claim.start, progress);
+    }
+
+    /// Gives the slots of a received frame back to the producers.
+    #[inline(always)]
+    pub(crate) fn release_frame(&self, claim: Claim) {
+        self.lengths().counters().received.fetch_add(1, Ordering::Relaxed);
+        self.release(claim);
+    }
+
+    /// Gives a claimed frame back to the consumers: as if it had not been claimed if it was the last, else
+    /// it is taken again before any other.
+    #[cold]
+    pub(crate) fn hand_frame_back(&self, claim: Claim, witness: Witness) {
+        witness.doubts();
+        // Release: done with the slots, which have no state to say so; pairs with `advance`.
+        let moved =
+            self.head.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
+        if moved.is_err() {
+            // The state first: who sees the number will find as many.
+            self.say(claim.split(1).0, BACK);
+            self.say_returned(1);
+        }
+        self.say_given_back();
+    }
+}

@@ -1,0 +1,281 @@
+//! Processes that die at each labelled place of the core, in each mode that gets there, one after the other.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bchan::{Sending, Ticket};
+
+use crate::Kind;
+use crate::Kind::{Mpmc, Mpsc, Spmc, Spsc};
+use crate::accounts::check;
+use crate::child::{End, Order, Process};
+use crate::programs::Account;
+use crate::survivors::{LIMIT, PROMISED, Survivors, soon};
+
+const ALL: &[Kind] = &Kind::ALL;
+const LANES: &[Kind] = &[Spsc, Mpsc];
+const RINGS: &[Kind] = &[Spmc, Mpmc];
+
+/// Who gets to a place, and in which modes.
+type Who = &'static [(&'static str, &'static [Kind])];
+
+const HANDLES: Who =
+    &[("producer", ALL), ("consumer", ALL), ("port_sender", &[Mpmc]), ("port_receiver", &[Mpmc])];
+const PRODUCERS: Who = &[("producer", ALL)];
+const CONSUMERS_OF_LANES: Who = &[("consumer", LANES)];
+const PRODUCERS_OF_LANES: Who = &[("producer", LANES)];
+const SENDERS: Who = &[("producer", RINGS), ("port_sender", &[Mpmc])];
+const RECEIVERS: Who = &[("consumer", RINGS), ("port_receiver", &[Mpmc])];
+const USERS_OF_RINGS: Who =
+    &[("producer", RINGS), ("consumer", RINGS), ("port_sender", &[Mpmc]), ("port_receiver", &[Mpmc])];
+const CLOSERS: Who = &[("closer", ALL), ("seated_closer", ALL)];
+const UNDERTAKERS: Who = &[("undertaker", ALL)];
+
+/// All labels of the core, and who gets there. Two places are windows of a few instructions in a race that
+/// can't be had on demand; the soak may meet them.
+const PLACES: &[(&str, Who)] = &[
+    ("announce.counted", HANDLES),
+    ("bury.closed", UNDERTAKERS),
+    ("bury.done", UNDERTAKERS),
+    ("bury.lane", &[("undertaker", LANES)]),
+    ("bury.marked", UNDERTAKERS),
+    ("bury.receiving", &[("undertaker", RINGS)]),
+    ("bury.sending", &[("undertaker", RINGS)]),
+    ("close.announced", CLOSERS),
+    ("close.lane", &[("closer", LANES), ("seated_closer", LANES)]),
+    ("close.said", CLOSERS),
+    ("close.sealed", &[("closer", RINGS), ("seated_closer", RINGS)]),
+    ("close.told_consumers", CLOSERS),
+    ("end.said", &[("ender", RINGS)]),
+    ("end.sealed", &[("ender", RINGS)]),
+    ("event.notified", HANDLES),
+    ("event.parked", HANDLES),
+    ("event.parks", HANDLES),
+    ("event.prepared", HANDLES),
+    ("inherit.announced", &[("heir", ALL)]),
+    ("inherit.done", &[("heir", ALL), ("producer", ALL)]),
+    ("inherit.heir", &[("heir", ALL)]),
+    ("inherit.owner", &[("heir", ALL), ("producer", ALL)]),
+    ("intent.between", USERS_OF_RINGS),
+    ("lane.answered", CONSUMERS_OF_LANES),
+    ("lane.armed", CONSUMERS_OF_LANES),
+    ("lane.commit.begun", PRODUCERS_OF_LANES),
+    ("lane.commit.published", PRODUCERS_OF_LANES),
+    ("lane.release.begun", CONSUMERS_OF_LANES),
+    ("lane.release.notified", CONSUMERS_OF_LANES),
+    ("lane.release.released", CONSUMERS_OF_LANES),
+    ("lane.rest.prepared", CONSUMERS_OF_LANES),
+    ("lane.retract", &[]),
+    ("lane.ring.notified", PRODUCERS_OF_LANES),
+    ("lane.ring.rung", PRODUCERS_OF_LANES),
+    ("lane.ring.silent", PRODUCERS_OF_LANES),
+    ("lane.seal.flagged", &[("sealer", LANES)]),
+    ("lane.seal.sealed", &[("sealer", LANES)]),
+    ("leave.left", &[("producer", ALL), ("consumer", ALL)]),
+    ("leave.unregistered", PRODUCERS),
+    ("port.commit.begun", SENDERS),
+    ("port.commit.published", SENDERS),
+    ("port.commit.rests", SENDERS),
+    ("port.release.begun", RECEIVERS),
+    ("port.release.released", RECEIVERS),
+    ("port.release.rests", RECEIVERS),
+    ("ring.abandon.doubts", SENDERS),
+    ("ring.abandon.moved", SENDERS),
+    ("ring.abandon.skipped", &[("producer", &[Mpmc]), ("port_sender", &[Mpmc])]),
+    ("ring.hand_back.back", RECEIVERS),
+    ("ring.hand_back.doubts", RECEIVERS),
+    ("ring.hand_back.moved", RECEIVERS),
+    ("ring.pass.claimed", &[("consumer", &[Mpmc]), ("port_receiver", &[Mpmc])]),
+    ("ring.pass.released", &[("consumer", &[Mpmc]), ("port_receiver", &[Mpmc])]),
+    ("ring.pass.tries", &[("consumer", &[Mpmc]), ("port_receiver", &[Mpmc])]),
+    ("ring.receive.claimed", RECEIVERS),
+    ("ring.receive.holds", RECEIVERS),
+    ("ring.receive.tries", RECEIVERS),
+    ("ring.said_one", USERS_OF_RINGS),
+    ("ring.send.claimed", SENDERS),
+    ("ring.send.claimed_sealed", &[]),
+    ("ring.send.holds", SENDERS),
+    ("ring.send.tries", SENDERS),
+    ("ring.take_back.claimed", RECEIVERS),
+    ("ring.take_back.cleared", RECEIVERS),
+    ("ring.take_back.holds", RECEIVERS),
+    ("ring.take_back.tries", RECEIVERS),
+    ("send.sent", PRODUCERS),
+    ("take.announced", HANDLES),
+    ("take.entered", HANDLES),
+    ("take.registered", PRODUCERS),
+    ("take.taken", HANDLES),
+    ("undertaker.done", &[("closer", ALL), ("undertaker", ALL)]),
+];
+
+#[test]
+fn list_of_places_is_complete() {
+    fn find(path: &Path, labels: &mut Vec<String>) {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                find(&path, labels);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let label = |piece: &str| piece.split('"').next().unwrap().to_owned();
+                labels.extend(text.split("kill_point!(\"").skip(1).map(label));
+            }
+        }
+    }
+    let mut labels = Vec::new();
+    find(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut labels);
+    let (labels, known): (BTreeSet<_>, BTreeSet<_>) =
+        (labels.into_iter().collect(), PLACES.iter().map(|(label, _)| (*label).to_owned()).collect());
+    assert_eq!(labels, known);
+}
+
+/// Runs all that `role` can die of, the first time it gets there and a later one.
+fn die_everywhere(roles: &[&str]) {
+    let only = std::env::var("BCHAN_ONLY").unwrap_or_default();
+    let (mut slowest, mut late, mut runs) = (Duration::ZERO, 0, 0);
+    for (label, who) in PLACES.iter().filter(|(label, _)| label.contains(&only)) {
+        for (role, kinds) in who.iter().filter(|(role, _)| roles.contains(role)) {
+            for &kind in *kinds {
+                for times in [1, 4] {
+                    let death = Death { role, kind, label, times };
+                    let tries = if times == 1 { 0..5 } else { 0..1 };
+                    match tries.into_iter().find_map(|seed| death.run(seed)) {
+                        None => assert!(times > 1, "{death:?} was not reached"),
+                        Some(took) => {
+                            runs += 1;
+                            slowest = slowest.max(took);
+                            late += usize::from(took > PROMISED);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    println!("{roles:?}: {runs} deaths, {late} took longer than {PROMISED:?}, the slowest {slowest:?}");
+    // A machine that has too much to do may be late now and then.
+    assert!(late * 10 <= runs, "{late} of {runs} took longer than {PROMISED:?}");
+}
+
+#[test]
+fn producers_die_everywhere() {
+    die_everywhere(&["producer"]);
+}
+
+#[test]
+fn consumers_die_everywhere() {
+    die_everywhere(&["consumer"]);
+}
+
+#[test]
+fn those_without_handles_die_everywhere() {
+    die_everywhere(&["port_sender", "port_receiver"]);
+}
+
+#[test]
+fn closers_and_enders_die_everywhere() {
+    die_everywhere(&["closer", "seated_closer", "ender", "sealer"]);
+}
+
+#[test]
+fn heirs_and_undertakers_die_everywhere() {
+    die_everywhere(&["heir", "undertaker"]);
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    role: &'static str,
+    kind: Kind,
+    label: &'static str,
+    times: usize,
+}
+
+impl Death {
+    /// How long the others took to go on; `None` if the place was not reached, or not so often.
+    fn run(self, seed: u64) -> Option<Duration> {
+        let Self { role, kind, label, times } = self;
+        println!("{self:?}");
+        let mut survivors = Survivors::new(kind, 4);
+        let mut order = Order::new(role, 1, kind);
+        order.kill_at = Some(format!("{label}:{times}"));
+        order.seed = times as u64 + 7 + seed;
+        let sends = !matches!(role, "consumer" | "port_receiver" | "undertaker" | "ender" | "sealer");
+        let is_alone = matches!(role, "undertaker" | "ender" | "sealer");
+        if sends || kind.has_many_consumers() && !is_alone {
+            survivors.add_consumer();
+        }
+        if !is_alone && (kind.has_many_producers() || !sends) {
+            survivors.add_producer();
+        }
+        let (mut victim, ticket) = self.start(&survivors, order);
+        if victim.wait(Duration::from_millis(500)) != Some(End::Killed) {
+            return None;
+        }
+        let died = Instant::now();
+        // What the heir had not yet taken over another can have; else it was cleared up after.
+        drop(ticket.map(|ticket| survivors.channel.producer_of(ticket)));
+        let took = match role {
+            "closer" | "seated_closer" => {
+                let is_over = || survivors.channel.is_closed() || survivors.have_ended();
+                soon(|| (is_over() || died.elapsed() > PROMISED).then_some(()));
+                // It died before it had closed anything.
+                if !is_over() {
+                    assert!(["close.announced", "undertaker.done"].contains(&label), "not closed: {self:?}");
+                    survivors.channel.close();
+                }
+                Duration::ZERO
+            }
+            _ => survivors.go_on(died),
+        };
+        // Who was not yet announced is noticed when the next one is, or when all seats are taken.
+        let has_place = !matches!(role, "closer" | "heir") && !label.starts_with("leave.");
+        if has_place && label != "take.taken" {
+            soon(|| (survivors.channel.stats().deaths > 0).then_some(()));
+        }
+        println!("{took:?}, {} deaths", survivors.channel.stats().deaths);
+        let channel = survivors.channel.clone();
+        let ledger = survivors.end();
+        soon(|| (channel.active_producers() == 0).then_some(()));
+        let killed = if sends { BTreeSet::new() } else { BTreeSet::from([1, 2]) };
+        check(&ledger, kind, &killed);
+        Some(took)
+    }
+
+    /// Starts the one who is to die, and has happen what it is to die of.
+    fn start(self, survivors: &Survivors, mut order: Order) -> (Process, Option<Ticket>) {
+        let Survivors { channel, ledger, .. } = survivors;
+        let ready = |n| soon(|| (ledger.ready().load(Ordering::Acquire) == n).then_some(()));
+        match self.role {
+            "heir" => {
+                order.ticket = Some(survivors.producer().ticket().unwrap());
+                (order.start(channel, ledger), order.ticket)
+            }
+            "undertaker" => {
+                let mut prey = Order::new("prey", 11, self.kind).start(channel, ledger);
+                ready(1);
+                let victim = order.start(channel, ledger);
+                ready(2);
+                // It has received what there is, and sleeps.
+                soon(|| (channel.stats().waits > 0).then_some(()));
+                prey.kill();
+                prey.wait(LIMIT).unwrap();
+                (victim, None)
+            }
+            "ender" | "sealer" => {
+                order.role = "ender";
+                let mut tx = survivors.producer();
+                let mut account = Account::new(ledger);
+                assert_eq!(account.send(&mut tx, 3), Ok(3));
+                let victim = order.start(channel, ledger);
+                ready(1);
+                if self.role == "sealer" {
+                    channel.close();
+                }
+                assert_eq!(tx.is_closed(), self.role == "sealer");
+                (victim, None)
+            }
+            _ => (order.start(channel, ledger), None),
+        }
+    }
+}
