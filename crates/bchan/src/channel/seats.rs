@@ -195,13 +195,13 @@ impl Shared {
                 && seat.compare_exchange(0, owner.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
         let is_drained = |&index: &usize| self.is_ring() || role == Role::Consumer || self.len_of(index) == 0;
-        let mut seats = self.seats_of(role);
+        let seats = self.seats_of(role);
         let found = seats
             .clone()
             .filter(is_drained)
             .find(take)
             .or_else(|| seats.clone().find(take))
-            .or_else(|| (self.bury_the_dead() > 0).then(|| seats.find(take)).flatten());
+            .or_else(|| self.take_from_the_dead(|| seats.clone().find(take)));
         match found {
             Some(index) => {
                 kill_point!("take.taken");
@@ -211,6 +211,13 @@ impl Shared {
             }
             None => Err(self.no_seat(role)),
         }
+    }
+
+    /// Takes a seat that was a dead one's. Somebody else may be at clearing up after it, and take a while.
+    fn take_from_the_dead(&self, take: impl Fn() -> Option<usize>) -> Option<usize> {
+        const ROUNDS: usize = 20;
+        let round = |_| (self.bury_the_dead() > 0).then(&take);
+        (0..ROUNDS).map_while(round).flatten().next().or_else(&take)
     }
 
     fn no_seat(&self, role: Role) -> HandleError {

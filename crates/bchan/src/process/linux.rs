@@ -268,12 +268,14 @@ pub(crate) fn forget() {
 struct Children {
     /// Forks begun since the page was made.
     begun: AtomicU32,
-    /// Children that have put themselves down; in a circle.
+    /// Children that have chosen a place, in a circle.
+    placed: AtomicU32,
+    /// Children that have put themselves down.
     arrived: AtomicU32,
     pids: [AtomicU32; CHILDREN_KNOWN],
 }
 
-const CHILDREN_KNOWN: usize = 1022;
+const CHILDREN_KNOWN: usize = 1021;
 
 /// The page of this process; null until it has something that a child may inherit.
 static CHILDREN: AtomicPtr<Children> = AtomicPtr::new(std::ptr::null_mut());
@@ -355,9 +357,9 @@ pub(super) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     THIS.store(0, Ordering::Relaxed);
     if let Some(children) = children() {
-        let place = children.arrived.load(Ordering::Relaxed) as usize % CHILDREN_KNOWN;
+        let place = children.placed.fetch_add(1, Ordering::Relaxed) as usize % CHILDREN_KNOWN;
         children.pids[place].store(std::process::id(), Ordering::Relaxed);
-        // Release: pairs with the Acquire in `living_children`. Forks of one process come one by one.
+        // Release: pairs with the Acquire in `living_children`.
         children.arrived.fetch_add(1, Ordering::Release);
         CHILDREN.store(std::ptr::null_mut(), Ordering::Release);
     }
