@@ -3,8 +3,10 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::Shared;
 use super::seats::Place;
 use crate::process::{self, Owner, Survivor, Told};
+use crate::sync::Arc;
 
 /// Places that a child may take over.
 struct Left {
@@ -36,13 +38,10 @@ impl Survivor for Left {
     fn bury(&self, _child: Owner) -> bool {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked under the lock: whoever may use a place that is there was forked before it was put there.
-        let unused = match process::living_children().is_empty() {
-            true => std::mem::take(&mut *places),
-            false => Vec::new(),
-        };
-        // Not under the lock: a place that is left tells others.
-        drop(places);
-        unused.into_iter().for_each(Place::leave);
+        // And left under it: nobody takes such a seat anew meanwhile (see `forget`).
+        if process::living_children().is_empty() {
+            places.drain(..).for_each(Place::leave);
+        }
         true
     }
 }
@@ -58,4 +57,14 @@ pub(super) fn leave_to_children(place: Place) {
     if children.is_empty() || has_died {
         left.bury(Owner::this());
     }
+}
+
+/// Forgets what was left at a seat that is taken anew.
+pub(super) fn forget(shared: &Arc<Shared>, index: usize) {
+    let left = Left::get();
+    let mut places = left.places.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken: Vec<Place> = places.extract_if(.., |place| place.is_at(shared, index)).collect();
+    drop(places);
+    // They are no longer what they say.
+    taken.into_iter().for_each(Place::leave);
 }

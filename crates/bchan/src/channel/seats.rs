@@ -69,7 +69,13 @@ impl Place {
         if owner.is_fresh() {
             process::count_children();
         }
-        let index = shared.take_seat(role, owner)?;
+        let index = shared.take_seat(role, Owner::this())?;
+        if owner.is_fresh() {
+            // Only now: one that was left here for the children before says the same.
+            #[cfg(not(loom))]
+            super::heirs::forget(shared, index);
+            shared.memory.seat(index).owner.store(owner.0, Ordering::Release);
+        }
         let place =
             Self { shared: shared.clone(), role, index, owner, forks: process::forks(), is_promised: false };
         if role == Role::Producer {
@@ -88,6 +94,12 @@ impl Place {
 
     fn seat(&self) -> &Seat {
         self.shared.memory.seat(self.index)
+    }
+
+    /// Whether it is that seat of that channel.
+    #[cfg(not(loom))]
+    pub(super) fn is_at(&self, shared: &Arc<Shared>, index: usize) -> bool {
+        Arc::ptr_eq(&self.shared, shared) && self.index == index
     }
 
     /// Whether it belongs to this process, as far as it knows.
