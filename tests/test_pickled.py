@@ -536,7 +536,7 @@ def test_a_raw_object_never_gets_into_shared_memory() -> None:
         lambda: PickledChannel("u8", shared=True),
         lambda: PickledChannel(bytes, shared=True),
         lambda: bchan.BytesChannel(object, shared=True),
-        lambda: bchan._core.Channel(np.dtype(object), 8, "mpmc", 8, False, b"note"),
+        lambda: bchan._core.Channel(np.dtype(object), 8, "mpmc", 8, ch.tuning, False, b"note"),
         lambda: bchan.BytesProducer(ch),
         lambda: bchan.Producer(ch),
         lambda: bchan.PickledProducer(Channel()),
@@ -551,7 +551,8 @@ def test_what_is_written_to_the_memory_is_checked() -> None:
     raw, rx = ch.producer(), None
     del raw, rx
     # The same memory, as objects: frames of plain bytes are no messages of it.
-    objects = PickledChannel._of_note(bchan._sharing.Note(np.dtype(object), "spsc", None), ch._fd)
+    note = bchan._sharing.Note(np.dtype(object), "spsc", None, ch.tuning)
+    objects = PickledChannel._of_note(note, ch._fd)
     tx = ch.producer()
     tx.send(b"just bytes")
     tx.send(b"")

@@ -25,6 +25,7 @@ from bchan._producer import Producer
 from bchan._selecting import Selected, aselect, select
 from bchan._stats import Stats
 from bchan._timers import Timer, after, tick
+from bchan._tuning import Tuning
 from bchan.queues import Empty, Full, LifoQueue, PriorityQueue, Queue, ShutDown, SimpleQueue
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "SimpleQueue",
     "Stats",
     "Timer",
+    "Tuning",
     "__version__",
     "after",
     "aselect",

@@ -1,6 +1,5 @@
 """The channel."""
 
-import operator
 import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args, overload
@@ -16,6 +15,7 @@ from bchan._leaving import masking_nothing
 from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._stats import Stats
+from bchan._tuning import Tuning, checked_number
 from bchan._types import Mode
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bchan._types import Bytes
 
-DEFAULT_CAPACITY = 1024
+_DEFAULT_TUNING = Tuning()
 DEFAULT_MAX_PRODUCERS = {"spsc": 1, "mpsc": 64, "spmc": 1, "mpmc": _core.MAX_PRODUCERS}
 
 
@@ -47,9 +47,10 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         dtype: What a message is: `object` for any Python object; `bytes` for bytes of any length,
             which makes a `BytesChannel`; or anything that `numpy.dtype` takes and that is plain
             bytes, as numbers, times, fixed-length strings, and records of them.
-        capacity: Messages that may be in flight, at least 1; rounded up to a power of two. In the
-            modes spsc and mpsc it is what each producer may have in flight. Of messages of bytes
-            it counts slots of 64 bytes. Memory is used only where messages have been.
+        capacity: Messages that may be in flight, at least 1; rounded up to a power of two; None for
+            that of the tuning, 1024 if there is none. In the modes spsc and mpsc it is what each
+            producer may have in flight. Of messages of bytes it counts slots of 64 bytes. Memory
+            is used only where messages have been.
         mode: How many producers and consumers there may be at a time: `"mpmc"` any number of both,
             `"spmc"` one producer, `"mpsc"` one consumer, `"spsc"` one of each.
         max_producers: Producers that may be registered at once, 1 to 4096; None for 64 in mode mpsc
@@ -60,6 +61,8 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         name: A name by which other programs of the same user find the channel, with
             `Channel.attach`: letters, digits, dots, dashes, underscores. It is shared then, too.
             The name is free again when the last process that has the channel has let go of it.
+        tuning: How to wait; None for `Tuning()`. Other processes wait as their channel's maker
+            said.
 
     Raises:
         TypeError: A dtype that is neither object nor plain bytes.
@@ -78,48 +81,54 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         <bchan.Channel of uint64, mpsc, 0/1024, 0 of 4 producers>
     """
 
-    __slots__ = ("_mode", "_name", "_process")
+    __slots__ = ("_mode", "_name", "_process", "_tuning")
     _mode: Mode
     _name: str | None
     _process: int
+    _tuning: Tuning
 
     @overload
     def __new__(
         cls,
         dtype: type[bytes],
-        capacity: int = DEFAULT_CAPACITY,
+        capacity: int | None = None,
         mode: Mode = "mpmc",
         *,
         max_producers: int | None = None,
         shared: bool = False,
         name: str | None = None,
+        tuning: Tuning | None = None,
     ) -> "BytesChannel": ...
 
     @overload
     def __new__(
         cls,
         dtype: npt.DTypeLike = object,
-        capacity: int = DEFAULT_CAPACITY,
+        capacity: int | None = None,
         mode: Mode = "mpmc",
         *,
         max_producers: int | None = None,
         shared: bool = False,
         name: str | None = None,
+        tuning: Tuning | None = None,
     ) -> Self: ...
 
     def __new__(
         cls,
         dtype: Any = object,
-        capacity: int = DEFAULT_CAPACITY,
+        capacity: int | None = None,
         mode: Mode = "mpmc",
         *,
         max_producers: int | None = None,
         shared: bool = False,
         name: str | None = None,
+        tuning: Tuning | None = None,
     ) -> "Channel":
         """Make a channel; see the class."""
         most = _max_producers(mode, max_producers)
-        capacity = _checked("capacity", capacity, _core.MAX_CAPACITY)
+        tuning = _checked_tuning(tuning)
+        capacity = tuning.capacity if capacity is None else capacity
+        capacity = checked_number("capacity", capacity, _core.MAX_CAPACITY)
         of_bytes, is_shared = dtype is bytes, shared or name is not None
         item = np.dtype(np.uint8 if of_bytes else dtype)
         of_pickles = is_shared and item.kind == "O"
@@ -136,10 +145,11 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         note = None
         if is_shared:
             what = None if of_bytes else item
-            note = _sharing.Note(what, mode, None if name is None else _names.checked(name))
+            called = None if name is None else _names.checked(name)
+            note = _sharing.Note(what, mode, called, tuning)
         packed = None if note is None else note.to_bytes()
-        self = super().__new__(kind, item, capacity, mode, most, is_framed, packed)
-        self._mode, self._name, self._process = mode, name, os.getpid()
+        self = super().__new__(kind, item, capacity, mode, most, tuning, is_framed, packed)
+        self._mode, self._name, self._process, self._tuning = mode, name, os.getpid(), tuning
         if name is not None:
             _names.claim(name, self._fd)
             _sharing.hold(self)
@@ -151,8 +161,10 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         item = np.dtype(np.uint8) if note.dtype is None else note.dtype
         kind = BytesChannel if note.dtype is None else PickledChannel if item.kind == "O" else cls
         is_framed = kind is not cls
-        self = super().__new__(kind, item, 1, note.mode, 1, is_framed, None, fd)
-        self._mode, self._name, self._process = note.mode, note.name, os.getpid()
+        tuning = note.tuning
+        self = super().__new__(kind, item, 1, note.mode, 1, tuning, is_framed, None, fd)
+        self._mode, self._name, self._tuning = note.mode, note.name, tuning
+        self._process = os.getpid()
         return self
 
     @staticmethod
@@ -191,6 +203,11 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
     def name(self) -> str | None:
         """By what name other programs find the channel; None if by none."""
         return self._name
+
+    @property
+    def tuning(self) -> Tuning:
+        """How its handles wait in this process."""
+        return self._tuning
 
     @property
     def shared(self) -> bool:
@@ -425,15 +442,12 @@ def _max_producers(mode: Mode, max_producers: int | None) -> int:
         return DEFAULT_MAX_PRODUCERS[mode]
     if mode in ("spsc", "spmc") and max_producers != 1:
         raise ValueError(f"max_producers must be 1 in mode {mode!r}, got {max_producers!r}")
-    return _checked("max_producers", max_producers, _core.MAX_PRODUCERS)
+    return checked_number("max_producers", max_producers, _core.MAX_PRODUCERS)
 
 
-def _checked(name: str, value: Any, most: int) -> int:
-    """An integer from 1 to most, or an error that names it."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if not 1 <= number <= most:
-        raise ValueError(f"{name} must be at least 1 and at most {most}, got {number}")
-    return number
+def _checked_tuning(tuning: Tuning | None) -> Tuning:
+    if tuning is None:
+        return _DEFAULT_TUNING
+    if not isinstance(tuning, Tuning):
+        raise TypeError(f"tuning must be a bchan.Tuning, got {tuning!r}")
+    return tuning

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
+from bchan._tuning import Tuning
 from bchan._types import Array, Bytes
 
 _Class = TypeVar("_Class", bound=type)
@@ -63,6 +64,7 @@ class Channel:
         capacity: int,
         mode: str,
         max_producers: int,
+        tuning: Tuning,
         is_framed: bool = False,
         note: bytes | None = None,
         fd: int | None = None,

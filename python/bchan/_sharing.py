@@ -3,19 +3,21 @@
 import ast
 import os
 import weakref
+from dataclasses import asdict
 from multiprocessing import context, reduction
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from bchan import _core, _names
+from bchan._tuning import Tuning
 from bchan._types import Mode
 
 if TYPE_CHECKING:
     from bchan._channel import Channel
 
 _MODES = ("spsc", "mpsc", "spmc", "mpmc")
-_VERSION = 1
+_VERSION = 2
 
 
 class Note(NamedTuple):
@@ -25,23 +27,24 @@ class Note(NamedTuple):
     """None for messages of bytes."""
     mode: Mode
     name: str | None
+    tuning: Tuning
 
     def to_bytes(self) -> bytes:
         """As a Python literal: it is read without running anything."""
         descr = None if self.dtype is None else np.lib.format.dtype_to_descr(self.dtype)
-        return repr((_VERSION, descr, self.mode, self.name)).encode()
+        return repr((_VERSION, descr, self.mode, self.name, asdict(self.tuning))).encode()
 
     @classmethod
     def of(cls, note: bytes) -> "Note":
         """What a note says; whoever can write to the memory may have written anything."""
         try:
-            version, descr, mode, name = ast.literal_eval(note.decode())
+            version, descr, mode, name, tuning = ast.literal_eval(note.decode())
             if version != _VERSION or mode not in _MODES or not isinstance(name, str | None):
                 raise ValueError(note)
             dtype = None if descr is None else np.lib.format.descr_to_dtype(descr)
             if dtype is not None and dtype.hasobject and dtype.kind != "O":
                 raise ValueError(note)
-            return cls(dtype, mode, name)
+            return cls(dtype, mode, name, Tuning(**tuning))
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
             raise ValueError(
                 f"this is no channel to attach to: its note is {note[:100]!r}"

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use bchan::{Barrier, Config, FramePort, FrameReceiver, FrameSender, Mode, Port, Receiver, Sender};
+use bchan::{Barrier, Config, FramePort, FrameReceiver, FrameSender, Mode, Port, Receiver, Sender, Tuning};
 use numpy::PyArrayDescr;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -23,6 +23,7 @@ use crate::item::ItemType;
 use crate::pickled::sending as pickled;
 use crate::receiving::{Inlet, receive_bits};
 use crate::sending::{Outlet, send_bits};
+use crate::tuning::Waiting;
 
 /// A channel: its memory, and what all threads may do with it.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
@@ -93,8 +94,8 @@ impl Channel {
     }
 
     /// The channel of a descriptor, which stays the caller's.
-    fn attached(dtype: &Bound<'_, PyArrayDescr>, fd: i32) -> PyResult<Self> {
-        let (core, item) = (attach(fd)?, ItemType::new(dtype)?);
+    fn attached(dtype: &Bound<'_, PyArrayDescr>, fd: i32, tuning: Tuning) -> PyResult<Self> {
+        let (core, item) = (attach(fd, tuning)?, ItemType::new(dtype)?);
         if !core.is_framed() {
             refuse_pointers(&item)?;
         }
@@ -149,16 +150,16 @@ fn refuse_pointers(item: &ItemType) -> PyResult<()> {
 }
 
 /// Attaches to the channel of a descriptor, which stays the caller's.
-fn attach(fd: i32) -> PyResult<bchan::Channel> {
+fn attach(fd: i32, tuning: Tuning) -> PyResult<bchan::Channel> {
     // SAFETY: it is used for this call; if it is none, the system says so.
     let copy = unsafe { BorrowedFd::borrow_raw(fd.max(0)) }.try_clone_to_owned()?;
-    bchan::Channel::attach(copy).map_err(|error| from_config(&error))
+    bchan::Channel::attach(copy, tuning).map_err(|error| from_config(&error))
 }
 
 /// What the maker of the channel of a descriptor left for those who attach to it.
 #[pyfunction]
 pub(crate) fn read_note(py: Python<'_>, fd: i32) -> PyResult<Py<PyBytes>> {
-    Ok(PyBytes::new(py, &attach(fd)?.note()).unbind())
+    Ok(PyBytes::new(py, &attach(fd, Tuning::default())?.note()).unbind())
 }
 
 /// Makes the core's channel. With the GIL, objects are only ever sent and received under it.
@@ -321,7 +322,7 @@ impl FrameInlet for Channel {
 #[pymethods]
 impl Channel {
     #[new]
-    #[pyo3(signature = (dtype, capacity, mode, max_producers, is_framed=false, note=None, fd=None))]
+    #[pyo3(signature = (dtype, capacity, mode, max_producers, tuning, is_framed=false, note=None, fd=None))]
     #[allow(clippy::too_many_arguments, reason = "the package's own __new__ has names for them")]
     fn new(
         py: Python<'_>,
@@ -329,12 +330,14 @@ impl Channel {
         capacity: usize,
         mode: &str,
         max_producers: usize,
+        tuning: Waiting,
         is_framed: bool,
         note: Option<Vec<u8>>,
         fd: Option<i32>,
     ) -> PyResult<Self> {
+        let tuning = tuning.tuning()?;
         if let Some(fd) = fd {
-            return Self::attached(dtype, fd);
+            return Self::attached(dtype, fd, tuning);
         }
         let item = ItemType::new(dtype)?;
         let mode = match mode {
@@ -347,8 +350,8 @@ impl Channel {
             refuse_pointers(&item)?;
         }
         let (item_size, is_shared, note) = (item.size(), note.is_some(), note.unwrap_or_default());
-        let config =
-            Config { mode, item_size, capacity, max_producers, is_shared, note, ..Config::default() };
+        let barrier = None;
+        let config = Config { mode, item_size, capacity, max_producers, barrier, tuning, is_shared, note };
         let is_object = item.is_object();
         let core = detached(py, || match is_framed {
             true => bchan::Channel::of_frames(&config),

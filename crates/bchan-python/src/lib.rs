@@ -21,6 +21,7 @@ mod queue;
 mod receiving;
 mod selecting;
 mod sending;
+mod tuning;
 mod turns;
 
 /// The native part of bchan.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Config, ConfigError, Deadline, Mode, Port, Producer, Receiving, Sending};
+use bchan::{Channel, Config, ConfigError, Deadline, Mode, Port, Producer, Receiving, Sending, Tuning};
 
 use crate::common::{Random, spawn};
 
@@ -87,7 +87,7 @@ fn small() -> (Channel, Vec<u8>) {
 /// Refused, with a reason that names it.
 #[track_caller]
 fn refused(fd: OwnedFd, reason: &str) {
-    match Channel::attach(fd) {
+    match Channel::attach(fd, Tuning::default()) {
         Err(error @ (ConfigError::Foreign { .. } | ConfigError::Map { .. })) => {
             assert!(error.to_string().contains(reason), "{error}, which does not say {reason:?}");
         }
@@ -102,7 +102,7 @@ const IDENTITY: usize = 12;
 fn memory_that_is_no_channel_is_refused() {
     let (_channel, bytes) = small();
     let len = bytes.len() as u64;
-    Channel::attach(memfd(&bytes, len, SEALS)).unwrap();
+    Channel::attach(memfd(&bytes, len, SEALS), Tuning::default()).unwrap();
     let with = |place: usize, byte: u8| {
         let mut bytes = bytes.clone();
         bytes[place] = byte;
@@ -134,7 +134,9 @@ fn sizes_that_contradict_each_other_are_refused() {
             if changed == bytes {
                 continue;
             }
-            if let Ok(channel) = Channel::attach(memfd(&changed, bytes.len() as u64, SEALS)) {
+            if let Ok(channel) =
+                Channel::attach(memfd(&changed, bytes.len() as u64, SEALS), Tuning::default())
+            {
                 // One that is as good as the other: the capacity of a ring that has more slots anyhow, whether
                 // there is one sender, how long the note is.
                 assert!([3, 7, 11].contains(&word), "word {word} was {value}");
@@ -155,7 +157,7 @@ fn random_identities_are_refused_or_usable() {
             let place = random.below(IDENTITY as u64 * 8) as usize;
             changed[place] = random.below(256) as u8;
         }
-        if let Ok(channel) = Channel::attach(memfd(&changed, bytes.len() as u64, SEALS)) {
+        if let Ok(channel) = Channel::attach(memfd(&changed, bytes.len() as u64, SEALS), Tuning::default()) {
             use_all(&channel, &mut random, 3);
         }
     }
@@ -180,7 +182,7 @@ fn channels_full_of_random_words_can_be_used() {
             let room = word.len().min(len - place);
             bytes[place..place + room].copy_from_slice(&word[..room]);
         }
-        let channel = Channel::attach(memfd(&bytes, len as u64, SEALS)).unwrap();
+        let channel = Channel::attach(memfd(&bytes, len as u64, SEALS), Tuning::default()).unwrap();
         use_all(&channel, &mut random, 100);
     }
 }
@@ -341,7 +343,9 @@ fn use_all(channel: &Channel, random: &mut Random, times: u64) {
             20 => drop((channel.stats(), channel.len(), channel.is_empty(), channel.active_producers())),
             21 => drop((channel.note(), channel.is_closed(), channel.mode(), channel.capacity())),
             22 if random.one_in(50) => channel.close(),
-            _ => drop(Channel::attach(channel.fd().unwrap().try_clone_to_owned().unwrap())),
+            _ => {
+                drop(Channel::attach(channel.fd().unwrap().try_clone_to_owned().unwrap(), Tuning::default()))
+            }
         }));
         outcome.unwrap_or_else(|panic| {
             println!("call {what}");

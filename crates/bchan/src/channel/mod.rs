@@ -30,7 +30,7 @@ use crate::memory::Memory;
 use crate::ring::frames::Lengths;
 use crate::ring::vyukov::{Ring, Turns};
 use crate::sync::{Arc, Ordering};
-use crate::wait::{Alarms, Barrier, Broadcast, Event, Reach};
+use crate::wait::{Alarms, Barrier, Broadcast, Event, Reach, Tuning};
 
 /// Who may use a channel at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Config {
     pub max_producers: usize,
     /// How wake-ups are ordered, if the system can; `None` for the better one that it has.
     pub barrier: Option<Barrier>,
+    /// How to wait.
+    pub tuning: Tuning,
     /// Whether other processes may use it, too.
     pub is_shared: bool,
     /// Whatever those who attach to it have to know; at most 3 KiB.
@@ -71,6 +73,7 @@ impl Default for Config {
             capacity: 1024,
             max_producers: 1,
             barrier: None,
+            tuning: Tuning::default(),
             is_shared: false,
             note: Vec::new(),
         }
@@ -115,6 +118,7 @@ pub struct Channel {
 struct Shared {
     memory: Arc<Memory>,
     barrier: Barrier,
+    tuning: Tuning,
     turns: Turns,
     alarms: Alarms,
     /// How many seats had been taken when this process last looked whom to watch.
@@ -197,27 +201,27 @@ impl Channel {
             _ if is_shared => Barrier::Fence,
             Some(Barrier::Membarrier) | None => Barrier::detect(),
         };
-        Ok(Self::over(memory, barrier, turns))
+        Ok(Self::over(memory, barrier, config.tuning, turns))
     }
 
-    fn over(memory: Arc<Memory>, barrier: Barrier, turns: Turns) -> Self {
+    fn over(memory: Arc<Memory>, barrier: Barrier, tuning: Tuning, turns: Turns) -> Self {
         let seatings_seen = std::sync::atomic::AtomicU64::new(0);
         let alarms = Alarms::of(&memory);
-        Self { shared: Arc::new(Shared { memory, barrier, turns, alarms, seatings_seen }) }
+        Self { shared: Arc::new(Shared { memory, barrier, tuning, turns, alarms, seatings_seen }) }
     }
 
-    /// Attaches to a channel that another process made, or this one.
+    /// Attaches to a channel that another process made, or this one, to wait there as `tuning` says.
     ///
     /// # Errors
     /// [`ConfigError::Foreign`] if the descriptor's memory is no channel of this build.
     #[cfg(unix)]
-    pub fn attach(fd: std::os::fd::OwnedFd) -> Result<Self, ConfigError> {
+    pub fn attach(fd: std::os::fd::OwnedFd, tuning: Tuning) -> Result<Self, ConfigError> {
         let memory = Memory::attach(fd)?;
         let turns = match memory.geometry().has_one_sender {
             1 => Turns::TheProducers,
             _ => Turns::Nobodys,
         };
-        Ok(Self::over(memory, Barrier::Fence, turns))
+        Ok(Self::over(memory, Barrier::Fence, tuning, turns))
     }
 
     /// The memory of a channel that processes share, to be passed to [`attach`](Self::attach).

@@ -185,6 +185,12 @@ impl Reader {
         available.min(wanted as u64) as usize
     }
 
+    /// Whether at most half the ring has messages.
+    pub(crate) fn is_half_drained(&mut self) -> bool {
+        let half = self.capacity as usize / 2;
+        self.available(half + 1) <= half
+    }
+
     #[inline]
     fn refresh(&mut self) {
         // Acquire: the slots below it are written; pairs with the Release in `publish`.

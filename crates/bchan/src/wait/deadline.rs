@@ -15,6 +15,12 @@ impl Deadline {
         Self(Instant::now().checked_add(timeout))
     }
 
+    /// This, or `timeout` from now if that is sooner.
+    pub(crate) fn within(self, timeout: Duration) -> Self {
+        let soon = Self::after(timeout);
+        Self(self.0.map_or(soon.0, |at| soon.0.map(|soon| soon.min(at))))
+    }
+
     /// How a wait ends that could not sleep: with the deadline, if it has passed.
     pub(crate) fn passed(self) -> super::Waking {
         if self.remaining() == Some(Duration::ZERO) { super::Waking::TimedOut } else { super::Waking::Woken }

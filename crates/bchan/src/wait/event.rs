@@ -10,6 +10,7 @@
 //! | waiting | threads that wait for a wake-up yet to come | `prepare` | `notify`; `cancel`, `leave` |
 //! | woken | wake-ups given and not yet taken | `notify` | `park`, `leave`; `cancel` if none is left waiting |
 //! | ALARM | there are eventfds to be written | `arm` | `notify`, with the last of them |
+//! | PATIENT | the one who waits looks again by itself soon, and need not be woken for a little | `prepare_patiently` | whatever ends a wait |
 //!
 //! A wake-up belongs to whichever waiter takes it first. Whoever took one, or may have taken one as it
 //! left, looks at the ring, and if it leaves something there for others it notifies again: so while
@@ -39,6 +40,7 @@ const WAITING_MASK: u32 = 0x7fff;
 const WOKEN: u32 = 1 << 15;
 const WOKEN_MASK: u32 = 0x7fff << 15;
 const ALARM: u32 = 1 << 30;
+const PATIENT: u32 = 1 << 31;
 
 /// The state without one of its wake-ups, if it has one.
 fn taken(state: u32) -> Option<u32> {
@@ -68,7 +70,7 @@ pub(crate) struct Event<'a> {
 
 /// The state with one who waits no longer, if there is any.
 fn stop_waiting(state: u32) -> Option<u32> {
-    (state & WAITING_MASK > 0).then(|| state - WAITING)
+    (state & WAITING_MASK > 0).then(|| (state - WAITING) & !PATIENT)
 }
 
 impl EventWords {
@@ -77,16 +79,35 @@ impl EventWords {
     pub(crate) fn has_waiters(&self) -> bool {
         self.state.load(Ordering::Relaxed) & (WAITING_MASK | ALARM) != 0
     }
+
+    /// Whether all who wait need not be woken for a little. If somebody comes who has less patience meanwhile, it
+    /// looks after it has said so.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & (PATIENT | ALARM) == PATIENT
+    }
 }
 
 impl Event<'_> {
     /// Says that this thread is about to wait. Then comes `Barrier::heavy`, another look, and
     /// [`park`](Self::park) or [`cancel`](Self::cancel).
     pub(crate) fn prepare(self) {
+        self.join(0);
+    }
+
+    /// As [`prepare`](Self::prepare), for the only one who can wait here, and who sleeps for a short time at
+    /// most.
+    pub(crate) fn prepare_patiently(self) {
+        self.join(PATIENT);
+    }
+
+    fn join(self, patience: u32) {
+        let join = |state: u32| {
+            // Beyond the most that can be counted (or those of processes that died while they waited), it is
+            // woken all the same: whoever notifies finds some who wait.
+            let waiting = if state & WAITING_MASK < WAITING_MASK { state + WAITING } else { state };
+            Some(waiting & !PATIENT | patience)
+        };
         // Relaxed: the caller's heavy barrier orders it before the look that follows.
-        let join = |state: u32| (state & WAITING_MASK < WAITING_MASK).then(|| state + WAITING);
-        // Beyond the most that can be counted (or those of processes that died while they waited), it is woken
-        // all the same: whoever notifies finds some who wait.
         let _ = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, join);
         kill_point!("event.prepared");
     }
@@ -208,7 +229,8 @@ impl Event<'_> {
             let woken = threads(state);
             // As many as can be counted.
             let tokens = ((state & WOKEN_MASK) / WOKEN + woken).min(WOKEN_MASK / WOKEN) * WOKEN;
-            (state & (WAITING_MASK | ALARM) != 0).then(|| (state - woken * WAITING) & !WOKEN_MASK | tokens)
+            (state & (WAITING_MASK | ALARM) != 0)
+                .then(|| (state - woken * WAITING) & !(WOKEN_MASK | PATIENT) | tokens)
         };
         // Release: pairs with the Acquire in `park`.
         let Ok(before) = self.words.state.fetch_update(Ordering::Release, Ordering::Relaxed, wake) else {

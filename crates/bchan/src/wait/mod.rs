@@ -11,6 +11,7 @@ mod patience;
 pub(crate) mod sentry;
 pub(crate) mod several;
 mod spin;
+mod tuning;
 
 pub(crate) use alarm::Alarms;
 pub use barrier::Barrier;
@@ -19,3 +20,4 @@ pub use deadline::Deadline;
 pub(crate) use event::{Event, Reach, Waking};
 pub(crate) use patience::Patience;
 pub use spin::Spin;
+pub use tuning::{Tuning, WakePolicy};

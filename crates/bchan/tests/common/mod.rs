@@ -34,7 +34,7 @@ impl Case {
         let &Self { mode, item_size, capacity, max_producers, barrier, is_shared } = self;
         let barrier = Some(barrier);
         let config =
-            Config { mode, item_size, capacity, max_producers, barrier, is_shared, note: Vec::new() };
+            Config { mode, item_size, capacity, max_producers, barrier, is_shared, ..Config::default() };
         Channel::new(&config).unwrap()
     }
 

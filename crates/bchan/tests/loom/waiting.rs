@@ -1,6 +1,6 @@
 //! Parking and waking: no wake-up is lost, whoever parks, and whatever deadline passes.
 
-use bchan::{Consumer, Producer, Stop};
+use bchan::{Channel, Config, Consumer, Producer, Stop, Tuning, WakePolicy};
 use bchan::{Receiving, Sending};
 use loom::thread;
 
@@ -130,6 +130,26 @@ fn parking_producer_hears_every_release() {
         assert_eq!(seen, [0, 1, 2]);
         sender.join().unwrap();
     });
+}
+
+/// In the model its patience ends at any moment, before anyone could wake it.
+#[test]
+fn producer_with_patience_hears_the_release_that_it_waits_for() {
+    for capacity in [1, 2] {
+        check(2, move || {
+            let tuning = Tuning { wake: WakePolicy::HalfDrained, ..Tuning::default() };
+            let config = Config { item_size: 8, capacity, tuning, ..Config::default() };
+            let channel = Channel::new(&config).unwrap();
+            let (mut tx, mut rx) = warm(&channel);
+            let all = capacity as u64 + 1;
+            let sender = thread::spawn(move || {
+                (0..all).for_each(|i| tx.send(i).unwrap());
+                tx
+            });
+            receive_all(&mut rx, all);
+            sender.join().unwrap();
+        });
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Ticket};
+use bchan::{Channel, Ticket, Tuning};
 
 use crate::common::Random;
 use crate::ledger::Ledger;
@@ -141,7 +141,7 @@ pub fn play() {
         Ticket { seat: seat.parse().unwrap(), word: word.parse().unwrap() }
     });
     let stage = Stage {
-        channel: Channel::attach(memory.into()).unwrap(),
+        channel: Channel::attach(memory.into(), Tuning::default()).unwrap(),
         ledger: Ledger::open(Path::new(&settings["BCHAN_LEDGER"])),
         kind: *kinds.unwrap(),
         id: settings["BCHAN_ID"].parse().unwrap(),

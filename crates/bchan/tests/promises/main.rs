@@ -21,6 +21,7 @@ mod several;
 mod sharing;
 mod stats;
 mod termination;
+mod tuning;
 mod waiting;
 
 #[cfg(target_os = "linux")]

@@ -144,7 +144,7 @@ impl Consumer {
         found
     }
 
-    fn spin_for_message(&mut self, start: Instant) -> Option<Result<(), Stop>> {
+    fn spin_for_message(&mut self, start: Instant, deadline: Deadline) -> Option<Result<(), Stop>> {
         let Self { readers, rota, spin, shared, .. } = self;
         let (rung, registry) = (&shared.memory.header().rung, shared.registry());
         let changed = || {
@@ -153,10 +153,13 @@ impl Consumer {
                 || registry.deserted().is_some()
                 || rota.readers().any(|reader| readers[reader].available(1) > 0)
         };
-        if spin.until(start, changed) {
+        let spun = spin.until(&shared.tuning, start, deadline, changed);
+        if spun == Some(Ok(())) {
             shared.arrivals().count_spin();
         }
-        self.message_or_end()
+        // What has changed may be no message. Who never parks looks there, and comes again.
+        let parks = shared.tuning.parks;
+        self.message_or_end().or(spun.filter(|_| !parks))
     }
 
     fn park_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
@@ -339,8 +342,9 @@ impl Receiving for Consumer {
 
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
         let start = Instant::now();
-        let outcome = self.spin_for_message(start).unwrap_or_else(|| self.park_for_message(deadline));
-        self.spin.learn(start.elapsed());
+        let spun = self.spin_for_message(start, deadline);
+        let outcome = spun.unwrap_or_else(|| self.park_for_message(deadline));
+        self.spin.learn(&self.shared.tuning, start.elapsed());
         outcome
     }
 
@@ -393,7 +397,7 @@ unsafe fn take<T: Plain>(shared: &Shared, reader: &mut Reader, barrier: Barrier)
     item
 }
 
-/// Gives slots back; wakes the producer if it waits for them.
+/// Gives slots back; wakes the producer if it waits for them, and has no patience or much to do.
 #[inline]
 fn release(shared: &Shared, reader: &mut Reader, barrier: Barrier, n: usize) {
     kill_point!("lane.release.begun");
@@ -401,7 +405,7 @@ fn release(shared: &Shared, reader: &mut Reader, barrier: Barrier, n: usize) {
     kill_point!("lane.release.released");
     // Forbids: the producer misses the space, and we miss that it waits.
     barrier.light();
-    if reader.lane.space.has_waiters() {
+    if reader.lane.space.has_waiters() && (!reader.lane.space.is_patient() || reader.is_half_drained()) {
         shared.event(&reader.lane.space).notify();
         kill_point!("lane.release.notified");
     }

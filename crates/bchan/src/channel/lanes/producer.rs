@@ -1,6 +1,6 @@
 //! A producer of its own lane: the lane's writer, and how it waits for space.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::channel::Shared;
 use crate::channel::cases::{Case, Kind};
@@ -11,7 +11,7 @@ use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Writer;
 use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Barrier, Deadline, Event, Spin, Waking};
+use crate::wait::{Barrier, Deadline, Event, Spin, WakePolicy, Waking};
 
 /// A producer's handle.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(in crate::channel) struct Producer {
 impl Producer {
     /// Pauses of a producer that gathers space at most; fewer where the consumer has less to do.
     const MOST_PAUSES: usize = 128;
+    /// How long a producer sleeps beside free space at most, while half the ring is not yet free.
+    const PATIENCE: Duration = Duration::from_micros(500);
 
     /// Goes on where the last producer at this place stopped.
     pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
@@ -84,8 +86,9 @@ impl Producer {
     /// Waits until `n` slots are free.
     pub(super) fn wait_for(&mut self, n: usize, deadline: Deadline) -> Result<(), Stop> {
         let start = Instant::now();
-        let outcome = self.spin_for_space(n, start).unwrap_or_else(|| self.park_for_space(n, deadline));
-        self.spin.learn(start.elapsed());
+        let spun = self.spin_for_space(n, start, deadline);
+        let outcome = spun.unwrap_or_else(|| self.park_for_space(n, deadline));
+        self.spin.learn(&self.shared.tuning, start.elapsed());
         outcome
     }
 
@@ -97,18 +100,25 @@ impl Producer {
         self.space_or_closed(n).is_some()
     }
 
-    fn spin_for_space(&mut self, n: usize, start: Instant) -> Option<Result<(), Stop>> {
-        let Self { writer, spin, .. } = self;
+    fn spin_for_space(&mut self, n: usize, start: Instant, deadline: Deadline) -> Option<Result<(), Stop>> {
+        let Self { writer, spin, shared, .. } = self;
         let flags = |writer: &Writer| writer.lane.bell.flags.load(Ordering::Relaxed);
-        if spin.until(start, || writer.free(n) >= n || flags(writer) & Bell::CLOSED != 0) {
+        let ready = || writer.free(n) >= n || flags(writer) & Bell::CLOSED != 0;
+        let spun = spin.until(&shared.tuning, start, deadline, ready);
+        if spun == Some(Ok(())) {
             self.space().count_spin();
         }
-        self.space_or_closed(n)
+        self.space_or_closed(n).or(spun)
     }
 
     fn park_for_space(&mut self, n: usize, deadline: Deadline) -> Result<(), Stop> {
+        let mut has_patience =
+            self.shared.tuning.wake == WakePolicy::HalfDrained && n <= self.writer.capacity() / 2;
         loop {
-            self.space().prepare();
+            match has_patience {
+                true => self.space().prepare_patiently(),
+                false => self.space().prepare(),
+            }
             // Forbids: the consumer misses that we wait, and we miss its release.
             self.barrier.heavy();
             if let Some(outcome) = self.space_or_closed(n) {
@@ -119,10 +129,13 @@ impl Producer {
                 self.space().cancel();
                 deadline.passed()
             } else {
-                self.space().park(deadline)
+                self.space().park(if has_patience { deadline.within(Self::PATIENCE) } else { deadline })
             };
             match waking {
                 Waking::Woken => {}
+                Waking::TimedOut if has_patience && deadline.passed() == Waking::Woken => {
+                    has_patience = false
+                }
                 Waking::TimedOut => return self.space_or_closed(n).unwrap_or(Err(Stop::TimedOut)),
                 Waking::Interrupted => return Err(Stop::Interrupted),
             }

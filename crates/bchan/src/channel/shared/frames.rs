@@ -152,13 +152,12 @@ impl FramePort {
     /// Waits until `slots` are free, or were a moment ago.
     fn wait_for_room(&self, slots: usize, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
         let start = Instant::now();
-        let outcome = if spin.until(start, || self.is_ready_for_frame(slots)) {
-            self.0.room().count_spin();
-            Ok(())
-        } else {
-            self.park_for_room(slots, deadline)
+        let tuning = &self.0.shared.tuning;
+        let outcome = match spin.until(tuning, start, deadline, || self.is_ready_for_frame(slots)) {
+            Some(outcome) => outcome.inspect(|()| self.0.room().count_spin()),
+            None => self.park_for_room(slots, deadline),
         };
-        spin.learn(start.elapsed());
+        spin.learn(tuning, start.elapsed());
         outcome
     }
 

@@ -449,13 +449,12 @@ impl Port {
         deadline: Deadline,
     ) -> Result<(), Stop> {
         let start = Instant::now();
-        let outcome = if spin.until(start, &is_ready) {
-            event.count_spin();
-            Ok(())
-        } else {
-            self.park(event, is_ready, deadline)
+        let tuning = &self.shared.tuning;
+        let outcome = match spin.until(tuning, start, deadline, &is_ready) {
+            Some(outcome) => outcome.inspect(|()| event.count_spin()),
+            None => self.park(event, is_ready, deadline),
         };
-        spin.learn(start.elapsed());
+        spin.learn(tuning, start.elapsed());
         outcome
     }
 
