@@ -181,35 +181,13 @@ def _pong(send: Callable[[int], object], receive: Callable[[], int]) -> None:
         send(receive())
 
 
-def round_trip_of_channels() -> float:
-    """As `receive` waits: it spins for a moment, then parks."""
-    there, back = (bchan.Channel("i8", 16, "spsc", shared=True) for _ in range(2))
+def round_trip_of_channels(tuning: bchan.Tuning) -> float:
+    """`send` and `receive`, which wait as the tuning says."""
+    there, back = (bchan.Channel("i8", 16, "spsc", shared=True, tuning=tuning) for _ in range(2))
     tx, rx = there.producer(), back.consumer()
     echo = (back.producer(), there.consumer())
     processes = in_processes(lambda: _pong(echo[0].send, echo[1].receive))
     us = _ping(tx.send, rx.receive)
-    join(processes)
-    return us
-
-
-def round_trip_spinning() -> float:
-    """Both sides look again and again."""
-    there, back = (bchan.Channel("i8", 16, "spsc", shared=True) for _ in range(2))
-    tx, rx = there.producer(), back.consumer()
-    echo = (back.producer(), there.consumer())
-
-    def spin(rx: bchan.Consumer) -> Callable[[], int]:
-        look = rx.try_receive
-
-        def receive() -> int:
-            while (item := look()) is None:
-                pass
-            return int(item)
-
-        return receive
-
-    processes = in_processes(lambda: _pong(echo[0].send, spin(echo[1])))
-    us = _ping(tx.send, spin(rx))
     join(processes)
     return us
 
@@ -300,8 +278,11 @@ def main() -> None:
         {
             "multiprocessing.Pipe": round_trip_of_a_pipe,
             "bare futex": round_trip_of_a_futex,
-            "bchan, receive()": round_trip_of_channels,
-            "bchan, spinning on try_receive()": round_trip_spinning,
+            "bchan, as it is": partial(round_trip_of_channels, bchan.Tuning()),
+            "bchan, parking at once": partial(round_trip_of_channels, bchan.Tuning(spin=0)),
+            "bchan, spinning": partial(
+                round_trip_of_channels, bchan.Tuning(spin=1, adaptive=False)
+            ),
         },
     )
     print("\nall that was sent arrived, once and in order")
