@@ -73,7 +73,7 @@ def batches(batch: int, *, ordered: bool = False) -> float:
     works = [partial(produce, ch.producer(), stream) for stream in streams]
     processes = in_processes(*works)
     arrivals = OrderedArrivals(PRODUCERS) if ordered else Arrivals()
-    rx, buffer = ch.consumer(), np.empty(4096, dtype="u8")
+    rx, buffer = ch.consumer(), np.empty(16_384, dtype="u8")
     go.wait()
     start = time.perf_counter()
     try:
