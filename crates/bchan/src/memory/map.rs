@@ -9,6 +9,9 @@ use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mmap_anonymous, mremap_
 use crate::error::ConfigError;
 use crate::layout::Geometry;
 
+/// By what name the maps of channels that processes share stand in `/proc/PID/maps`, after "/memfd:".
+pub(crate) const MAP_NAME: &str = "bchan";
+
 pub(super) fn page_size() -> usize {
     rustix::param::page_size()
 }
@@ -84,7 +87,7 @@ impl Segment {
         let bytes = geometry.total_bytes();
         let refused = |reason: String| ConfigError::Map { bytes, reason };
         let made = || -> rustix::io::Result<OwnedFd> {
-            let file = memfd_create("bchan", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+            let file = memfd_create(MAP_NAME, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
             rustix::fs::fchmod(&file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
             ftruncate(&file, bytes)?;
             fcntl_add_seals(&file, Self::SEALS)?;

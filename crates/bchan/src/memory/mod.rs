@@ -17,6 +17,9 @@ use heap as backing;
 #[cfg(not(any(loom, feature = "portable", not(target_os = "linux"))))]
 use map as backing;
 
+#[cfg(not(any(loom, feature = "portable", not(target_os = "linux"))))]
+pub(crate) use map::MAP_NAME;
+
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 

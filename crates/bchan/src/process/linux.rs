@@ -18,6 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 
 use super::{Owner, Told};
+use crate::memory::MAP_NAME;
 
 /// Forks that this process made, or came from.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -303,22 +304,32 @@ pub(crate) fn count_children() {
     }
 }
 
-/// The children that live, of those that were counted.
+/// The children that live, of those that were counted; if one is not there yet, all that have a channel.
 pub(crate) fn living_children() -> Vec<Owner> {
     let Some(children) = children() else { return Vec::new() };
-    // One that was just forked puts itself down at once; if the fork failed there is none.
-    for _ in 0..50 {
+    // One that was just forked puts itself down at once, unless it has no turn; if the fork failed there is none.
+    for _ in 0..10 {
         if children.arrived.load(Ordering::Acquire) >= children.begun.load(Ordering::Relaxed) {
-            break;
+            let pids = children.pids.iter().map(|pid| pid.load(Ordering::Relaxed));
+            return pids.filter(|&pid| pid != 0).filter_map(living_child).collect();
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    let living = |pid: &AtomicU32| {
-        let pid = pid.load(Ordering::Relaxed);
-        let status = (pid != 0).then(|| status(pid)).flatten()?;
-        (!status.is_over && status.parent == std::process::id()).then(|| Owner::new(pid, status.start))
-    };
-    children.pids.iter().filter_map(living).collect()
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(living_child).filter(has_channels).collect()
+}
+
+/// Whether it has channels in its memory: not if it was forked only to become another program.
+fn has_channels(child: &Owner) -> bool {
+    let maps = fs::read(format!("/proc/{}/maps", child.pid()));
+    let name = format!("/memfd:{MAP_NAME}");
+    maps.is_ok_and(|maps| maps.windows(name.len()).any(|at| at == name.as_bytes()))
+}
+
+fn living_child(pid: u32) -> Option<Owner> {
+    let Status { start, parent, is_over } = status(pid)?;
+    (!is_over && parent == std::process::id()).then(|| Owner::new(pid, start))
 }
 
 /// To be called before this process forks: ends the thread that watches other processes.
