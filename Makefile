@@ -7,7 +7,7 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_t
 BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test test-python test-rust loom tsan lint bench bench-rust clean
+.PHONY: demo test test-python test-rust loom tsan lint bench bench-rust symbols clean
 
 demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
 	$(BIN)/python examples/word_count.py
@@ -52,9 +52,16 @@ bench: $(VENV)/built ## The figures of the README.
 	$(BIN)/python benchmarks/awaiting.py
 	$(BIN)/python benchmarks/idle_cpu.py
 	$(BIN)/python benchmarks/steady_state.py
+	$(BIN)/python benchmarks/stats_cost.py
 
 bench-rust: ## The core beside crossbeam-channel, rtrb and kanal.
 	cd benchmarks/rust && $(CARGO) bench
+
+symbols: $(VENV)/built ## The native part with its functions' names, for profilers; until the next build.
+	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(abspath $(BIN)/python) \
+		$(CARGO) build --release --package bchan-python
+	install $${CARGO_TARGET_DIR:-target}/release/lib_core.so \
+		"$$($(BIN)/python -c 'import bchan._core; print(bchan._core.__file__)')"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

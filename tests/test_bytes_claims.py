@@ -2,6 +2,10 @@
 
 import contextlib
 import gc
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -157,6 +161,25 @@ def test_a_view_that_its_user_has_released_is_committed_all_the_same() -> None:
         assert bytes(view) == b"gone"
     rx.release()
     assert len(ch) == 0
+
+
+def test_a_view_that_its_user_has_released_leads_to_no_freed_memory() -> None:
+    code = """
+    from bchan import Channel
+    ch = Channel(bytes, capacity=8, mode="spsc")
+    tx, rx = ch.producer(), ch.consumer()
+    for _ in range(100):
+        tx.reserve(4).release()
+        tx.commit()
+        rx.peek().release()
+        rx.release()
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONMALLOC": "debug"},  # what is freed is overwritten
+        timeout=DEADLINE,
+        check=True,
+    )
 
 
 def test_views_keep_the_memory_when_all_else_is_gone() -> None:

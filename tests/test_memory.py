@@ -1,14 +1,20 @@
 """Steady state allocates nothing, and what was allocated goes."""
 
+import ctypes
 import gc
 import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import psutil
 import pytest
 
 from bchan import Channel, EndOfChannel
+from bchan._types import Mode
 from tests.support import Task
 
 RING_BYTES = 1 << 20
@@ -37,6 +43,130 @@ def test_ten_million_messages_allocate_nothing() -> None:
     turn(10_000_000 // 65)
     assert abs(sys.getallocatedblocks() - blocks) < 50
     assert rss() - memory < 1 << 20
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def most_at_once(turn: Callable[[], object], turns: int) -> int:
+    """Bytes that Python's allocators gave out at once at most, what was freed at once included."""
+    calls = repeat(None, turns)
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    for _ in calls:
+        turn()
+    return tracemalloc.get_traced_memory()[1] - before
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc tells of its heap."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def heap() -> int:
+    """Bytes that `malloc` has given out, to whatever language; 0 where it does not tell."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
+        return 0
+    mallinfo2.restype = MallInfo
+    told = mallinfo2()
+    return int(told.uordblks + told.hblkhd)
+
+
+def turns_of(mode: Mode) -> list[tuple[Channel, Callable[[], object]]]:
+    """Ways to send and receive that have no reason to allocate, and where they do."""
+    ch, objects = Channel("u8", capacity=1024, mode=mode), Channel(capacity=1024, mode=mode)
+    messages = Channel(bytes, capacity=1024, mode=mode)
+    tx, rx = ch.producer(), ch.consumer()
+    object_tx, object_rx = objects.producer(), objects.consumer()
+    bytes_tx, bytes_rx = messages.producer(), messages.consumer()
+    batch, room = np.arange(64, dtype="u8"), np.zeros(64, dtype="u8")
+    message, buffer = bytes(100), bytearray(100)
+
+    # No assert here: what pytest makes of it allocates.
+    def batches() -> None:
+        tx.send_batch(batch)
+        rx.receive_into(room)
+
+    def tried_batches() -> None:
+        tx.try_send_batch(batch)
+        rx.try_receive_into(room)
+
+    def singles() -> None:
+        tx.send(7)
+        rx.receive()
+
+    def tried_singles() -> None:
+        tx.try_send(7)
+        rx.try_receive()
+
+    def of_objects() -> None:
+        object_tx.send(batch)
+        object_rx.receive()
+
+    def of_bytes() -> None:
+        bytes_tx.send(message)
+        bytes_rx.receive_into(buffer)
+
+    def without_a_handle() -> None:
+        ch.send(7)
+        ch.receive()
+
+    ways: list[tuple[Channel, Callable[[], object]]]
+    ways = [(ch, turn) for turn in (batches, tried_batches, singles, tried_singles)]
+    ways += [(objects, of_objects), (messages, of_bytes)]
+    return [*ways, (ch, without_a_handle)] if mode == "mpmc" else ways
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_no_call_of_the_hot_path_allocates_not_even_for_a_moment(mode: Mode) -> None:
+    nothing = most_at_once(lambda: None, 1000)
+    assert most_at_once(lambda: object(), 1000) > nothing  # so one small object would be seen
+    for channel, turn in turns_of(mode):
+        most_at_once(turn, 2000)  # every slot was used once
+        gc.collect()
+        memory, received = heap(), channel.stats().received
+        assert most_at_once(turn, 100_000) <= nothing, turn
+        assert heap() - memory < 10_000, turn
+        assert channel.stats().received - received >= 100_000
+        assert len(channel) == 0
+
+
+def test_a_heap_that_grows_is_seen() -> None:
+    before = heap()
+    if before == 0:
+        pytest.skip("this system's malloc does not tell")
+    kept = [np.zeros(4000, dtype="u1") for _ in range(100)]
+    assert heap() - before > 100 * 4000
+    del kept
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="not told here")
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_resident_memory_grows_by_the_pages_that_messages_touch(mode: Mode, shared: bool) -> None:
+    ch = Channel("u8", capacity=RING_BYTES // 8, mode=mode, shared=shared)
+    tx, rx = ch.producer(), ch.consumer()
+    before = ch.resident_bytes()
+    half = np.zeros(RING_BYTES // 16, dtype="u8")
+    tx.send_batch(half)
+    grown = ch.resident_bytes() - before
+    assert RING_BYTES // 2 <= grown < RING_BYTES * 3 // 4
+    rx.receive_into(half)
+    assert ch.resident_bytes() - before == grown
+    assert ch.resident_bytes() <= ch.stats().bytes_mapped
 
 
 def test_waiting_allocates_nothing_either() -> None:

@@ -1,6 +1,5 @@
 """The commands about named channels: `bchan ls`, `bchan info NAME`, `bchan rm NAME`."""
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -10,12 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bchan import Channel, _names, _sharing
+from bchan import _names, _sharing
 
 console = Console()
 
 
-def _plainly(command: Callable[..., None]) -> Callable[..., None]:
+def plainly(command: Callable[..., None]) -> Callable[..., None]:
     """Have a command say in one line what is wrong."""
 
     @wraps(command)
@@ -28,23 +27,14 @@ def _plainly(command: Callable[..., None]) -> Callable[..., None]:
     return said
 
 
-def _look(name: str) -> Channel:
-    """The channel of a name, without becoming one of those who hold it."""
-    fd = _names.find(name)
-    try:
-        return _sharing.look(fd)
-    finally:
-        os.close(fd)
-
-
 @click.command()
-@_plainly
+@plainly
 def ls() -> None:
     """List the named channels of this user."""
     table = Table("name", "of", "mode", "in flight", "sent", "received", "processes")
     for name in _names.names():
         try:
-            channel, holders = _look(name), _names.holders(name)
+            channel, holders = _sharing.look_for(name), _names.holders(name)
         except (OSError, ValueError) as error:
             table.add_row(name, f"[red]{error}[/]")
             continue
@@ -63,10 +53,10 @@ def ls() -> None:
 
 @click.command()
 @click.argument("name")
-@_plainly
+@plainly
 def info(name: str) -> None:
     """Tell all about the channel NAME: what it is, who has it, who died."""
-    channel = _look(name)
+    channel = _sharing.look_for(name)
     stats = channel.stats()
     table = Table(show_header=False)
     table.add_row(
@@ -93,7 +83,7 @@ def info(name: str) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also if processes have it; they keep it.")
-@_plainly
+@plainly
 def rm(name: str, force: bool) -> None:
     """Take the name NAME away from its channel."""
     holders = _names.holders(name)

@@ -101,6 +101,15 @@ def look(fd: int) -> "Channel":
     return Channel._of_note(Note.of(_core.read_note(fd)), fd)
 
 
+def look_for(name: str) -> "Channel":
+    """The channel of a name, without becoming one of those who hold it."""
+    fd = _names.find(name)
+    try:
+        return look(fd)
+    finally:
+        os.close(fd)
+
+
 _named: "weakref.WeakSet[Channel]" = weakref.WeakSet()
 
 

@@ -1,11 +1,12 @@
 //! The channel.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use bchan::{Barrier, Config, FramePort, FrameReceiver, FrameSender, Mode, Port, Receiver, Sender, Tuning};
 use numpy::PyArrayDescr;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -469,6 +470,17 @@ impl Channel {
     /// A channel is true also while it is empty.
     fn __bool__(&self) -> bool {
         true
+    }
+
+    /// Bytes of memory that the channel takes now: of the pages that were touched, by whichever process.
+    fn _resident_bytes(&self, py: Python<'_>) -> PyResult<u64> {
+        let core = self.core()?;
+        detached(py, || core.resident_bytes()).map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => {
+                PyNotImplementedError::new_err("this system does not tell which pages are in memory")
+            }
+            _ => error.into(),
+        })
     }
 
     fn _stats(&self) -> PyResult<StatsTuple> {

@@ -8,5 +8,6 @@ The rooms, in the order in which they build on each other:
 - `race`: threads that start together, and the clock;
 - `throughput`, `queue_baseline`: one verified run over a channel, over `queue.Queue`;
 - `case`, `summary`: repeated runs and their figures;
+- `profiled`, `flame`, `profile`: the same runs under a profiler;
 - `machine`, `report`, `commands`: where it ran, how it is shown, how it is asked for.
 """

@@ -68,16 +68,21 @@ struct MemoryView {
     view: ffi::Py_buffer,
 }
 
+/// CPython's `_Py_MEMORYVIEW_RELEASED`.
+const RELEASED: c_int = 1;
+
 /// Takes the right to write away from a view whose slots are no longer the caller's, and from those that
 /// will yet be made of its lease.
 pub(crate) fn freeze(py: Python<'_>, view: &Py<PyAny>) {
-    // SAFETY: only called on what `view` made; this is CPython's macro, written out.
-    let buffer = unsafe { &raw mut (*view.as_ptr().cast::<MemoryView>()).view };
-    // SAFETY: as above. The lease is there unless the user has released the view.
-    let lease = unsafe {
-        (*buffer).readonly = 1;
-        Bound::from_borrowed_ptr_or_opt(py, (*buffer).obj)
-    };
+    // SAFETY: only called on what `view` made; these are CPython's macros, written out.
+    let view = unsafe { &mut *view.as_ptr().cast::<MemoryView>() };
+    view.view.readonly = 1;
+    if view.flags & RELEASED != 0 {
+        // Its pointer to the lease is left over: the lease may be gone.
+        return;
+    }
+    // SAFETY: a view that is not released holds its lease.
+    let lease = unsafe { Bound::from_borrowed_ptr_or_opt(py, view.view.obj) };
     if let Some(lease) = lease.as_ref().and_then(|object| object.cast::<Lease>().ok()) {
         lease.get().is_writable.store(false, Ordering::Relaxed);
     }

@@ -84,6 +84,11 @@ impl Segment {
         self.layout.size() as u64
     }
 
+    #[allow(clippy::unused_self, reason = "as with maps")]
+    pub(super) fn resident_bytes(&self) -> std::io::Result<u64> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     #[inline]
     pub(super) fn is_shared(&self) -> bool {
         self.is_shared

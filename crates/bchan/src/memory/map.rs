@@ -63,6 +63,9 @@ impl Drop for Map {
     }
 }
 
+/// Pages that one system call is asked about.
+const PAGES_AT_ONCE: usize = 4096;
+
 /// Headers and rings of a channel, once and in a row.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -119,6 +122,23 @@ impl Segment {
 
     pub(super) fn len(&self) -> u64 {
         self.map.len as u64
+    }
+
+    /// Bytes of the pages that are in memory, whoever touched them, through whichever map.
+    pub(super) fn resident_bytes(&self) -> std::io::Result<u64> {
+        let (page, mut flags) = (page_size(), [0; PAGES_AT_ONCE]);
+        let mut resident = 0;
+        for start in (0..self.map.len).step_by(PAGES_AT_ONCE * page) {
+            let len = (self.map.len - start).min(PAGES_AT_ONCE * page);
+            // SAFETY: the piece lies inside the map.
+            let piece = unsafe { self.map.base.add(start) };
+            // SAFETY: it starts at a page, and there is a byte for each of its pages to be told in.
+            if unsafe { libc::mincore(piece.as_ptr().cast(), len, flags.as_mut_ptr()) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            resident += flags[..len.div_ceil(page)].iter().filter(|&flag| flag & 1 == 1).count();
+        }
+        Ok((resident * page) as u64)
     }
 
     #[inline]

@@ -182,6 +182,11 @@ impl Memory {
         let mirrored = (0..self.mirrors.len()).filter(|&ring| self.is_mirrored(ring) == Some(true));
         self.geometry.total_bytes() + mirrored.count() as u64 * 2 * self.geometry.ring_bytes()
     }
+
+    /// Bytes of memory that it takes now.
+    pub(crate) fn resident_bytes(&self) -> std::io::Result<u64> {
+        self.segment.resident_bytes()
+    }
 }
 
 // SAFETY: the raw pointers are to memory that all threads may use through atomics and, for slots,

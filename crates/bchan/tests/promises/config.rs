@@ -103,6 +103,33 @@ fn unused_lanes_cost_address_space_only() {
     assert!(mapped > 2 * GIB as u64 && used < GIB / 2, "{used} bytes used of {mapped}");
 }
 
+/// Of the memory that is mapped only what was touched is there, and it stays the channel's.
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[test]
+fn touched_pages_are_resident() {
+    for is_shared in [false, true] {
+        let config =
+            Config { item_size: 8, capacity: 1 << 20, max_producers: 1, is_shared, ..Config::default() };
+        let channel = Channel::new(&config).unwrap();
+        let before = channel.resident_bytes().unwrap();
+        let (mut tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
+        let (messages, half) = (vec![7_u64; 1 << 19], 8 << 19);
+        assert_eq!(tx.try_send_all(&messages), Ok(messages.len()));
+        let grown = channel.resident_bytes().unwrap() - before;
+        // Headers and the states of a shared ring come along; nothing else may.
+        assert!((half..half + half / 4).contains(&grown), "{grown} bytes for {half} of messages");
+        assert_eq!(crate::common::receive_all::<8>(&mut rx).len(), messages.len());
+        assert_eq!(channel.resident_bytes().unwrap() - before, grown);
+    }
+}
+
+#[cfg(feature = "portable")]
+#[test]
+fn plain_memory_does_not_tell_what_is_resident() {
+    let error = Channel::new(&Config::default()).unwrap().resident_bytes().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+}
+
 /// Asking for what the system lacks gives what it has, and says so.
 #[test]
 fn barrier_is_one_that_the_system_has() {
