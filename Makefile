@@ -7,7 +7,7 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_t
 BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test test-python test-rust loom tsan lint bench bench-rust symbols clean
+.PHONY: demo test test-python test-rust loom tsan lint docs bench bench-rust symbols clean
 
 demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
 	$(BIN)/python examples/word_count.py
@@ -37,6 +37,9 @@ lint: $(VENV)/tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest bchan._core
+
+docs: $(VENV)/docs ## The documentation as pages, from docs/_build/html/index.html on. Warnings are errors.
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
 bench: $(VENV)/built ## The figures of the README.
 	$(BIN)/bchan bench mpsc --compare-queue
@@ -77,5 +80,9 @@ $(VENV)/tools: $(VENV)/built
 	$(BIN)/python -m pip install --quiet --group lint
 	touch $@
 
+$(VENV)/docs: $(VENV)/built
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
+
 clean: ## Removes what was built, and the environments.
-	rm -rf target .venv .venv-*
+	rm -rf target docs/_build .venv .venv-*

@@ -15,7 +15,7 @@ class BuildInfo:
     profile: str
     """`"release"`, or `"debug"` for a build without optimisation."""
     target: str
-    """The machine it was built for, as Rust names it: `"x86_64-unknown-linux-gnu"`."""
+    """The machine it was built for, as Rust names it, like `"x86_64-unknown-linux-gnu"`."""
     target_cpu: str
     """`"generic"`, or the processor whose instructions it may use."""
     free_threaded: bool

@@ -175,7 +175,7 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
             name: As the maker gave it.
 
         Returns:
-            The same channel: what one process sends, the other receives.
+            The same channel, so that what one process sends, the other receives.
 
         Raises:
             FileNotFoundError: There is none, or the processes that had it are gone.

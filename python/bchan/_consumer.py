@@ -55,7 +55,7 @@ class Consumer(AwaitingReceiver, _core.Consumer):
             n: Messages in a batch at most, at least 1.
 
         Returns:
-            Iterator over new one-dimensional arrays (of objects: lists), 1 to n long.
+            Iterator over new one-dimensional arrays, or lists of objects, 1 to n long.
 
         Raises:
             Closed: This handle was closed.

@@ -372,7 +372,7 @@ macro_rules! receiving {
           Receives into an array what is there; never waits, and allocates nothing.\n\n\
           Args:\n    buffer: As for `receive_into`.\n\n\
           Returns:\n    How many messages were written to the front of the buffer; 0 when the channel is empty.\n\n\
-          Raises:\n    As `receive_into`, but TimeoutError.\n\n\
+          Raises what `receive_into` does, but TimeoutError.\n\n\
           Example:\n    >>> import bchan, numpy as np\n    \
           >>> rx = bchan.Channel(np.int32, capacity=4, mode='spsc').consumer()\n    \
           >>> rx.try_receive_into(np.zeros(4, dtype=np.int32))\n    0\n",

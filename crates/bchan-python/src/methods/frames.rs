@@ -73,7 +73,7 @@ macro_rules! sending {
                   Sends the first messages of a list or tuple, as many as there is room for; never waits.\n\n\
                   Args:\n    batch: A list or tuple of what `send` takes.\n\n\
                   Returns:\n    How many went.\n\n\
-                  Raises:\n    As `send_batch`, but TimeoutError.\n\n\
+                  Raises what `send_batch` does, but TimeoutError.\n\n\
                   Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(bytes, capacity=2, mode='spsc').producer()\n    \
                   >>> tx.try_send_batch([b'a', b'b', b'c'])\n    2\n",
             ),
@@ -119,7 +119,7 @@ pub(super) static PRODUCER_CLAIMS: Methods<4> = Methods([
           Claims room for a message, to be written in place; never waits.\n\n\
           Args:\n    nbytes: Bytes wanted, 0 to `max_message_size`.\n\n\
           Returns:\n    As `reserve`, or None if there is no room.\n\n\
-          Raises:\n    As `reserve`, but TimeoutError.\n\n\
+          Raises what `reserve` does, but TimeoutError.\n\n\
           Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(bytes, capacity=1, mode='spsc').producer()\n    \
           >>> tx.send(b'')\n    >>> tx.try_reserve(1) is None\n    True\n",
     ),
@@ -222,7 +222,7 @@ macro_rules! receiving {
                   Receives one message into a buffer, waiting for it. Allocates nothing.\n\n\
                   Args:\n    buffer: Writable, contiguous buffer with room for the message.\n    \
                   timeout: Seconds to wait at most; None for ever.\n\n\
-                  Returns:\n    How many bytes were written to the front of the buffer: the message's length.\n\n\
+                  Returns:\n    How many bytes were written to the front of the buffer, the message's length.\n\n\
                   Raises:\n    EndOfChannel: Nothing more will come.\n    TimeoutError: Nothing came.\n    \
                   Closed: This handle was closed.\n    TypeError: Not a buffer.\n    \
                   ValueError: A buffer that is read-only or has gaps; or that is too small, and then the message stays.\n\n\
@@ -240,7 +240,7 @@ macro_rules! receiving {
                   Receives one message into a buffer if there is one; never waits, and allocates nothing.\n\n\
                   Args:\n    buffer: As for `receive_into`.\n\n\
                   Returns:\n    The message's length; None when the channel is empty.\n\n\
-                  Raises:\n    As `receive_into`, but TimeoutError.\n\n\
+                  Raises what `receive_into` does, but TimeoutError.\n\n\
                   Example:\n    >>> import bchan\n    >>> bchan.Channel(bytes).try_receive_into(bytearray(8)) is None\n    True\n",
             ),
             definition(

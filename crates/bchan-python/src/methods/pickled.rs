@@ -42,7 +42,7 @@ macro_rules! sending {
                   Sends one object if there is room, and tells whether; never waits.\n\n\
                   Args:\n    item: As for `send`.\n\n\
                   Returns:\n    False if there is no room for it.\n\n\
-                  Raises:\n    As `send`, but TimeoutError.\n\n\
+                  Raises what `send` does, but TimeoutError.\n\n\
                   Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(shared=True, capacity=1, mode='spsc').producer()\n    \
                   >>> tx.try_send('one slot'), tx.try_send('another')\n    (True, False)\n",
             ),
@@ -58,8 +58,8 @@ macro_rules! sending {
                   far faster than one by one. What occurs twice in those may arrive as one object, twice.\n\n\
                   Args:\n    batch: Iterable of what `send` takes, of any length.\n    \
                   timeout: Seconds to wait at most, in all; None for ever.\n\n\
-                  Raises:\n    As `send`. What is raised has the attributes `sent`, how many objects went, and `unsent`, a\n    \
-                  list of those that were drawn and did not go.\n\n\
+                  Raises what `send` does, with the attributes `sent`, how many objects went, and `unsent`, a list of\n\
+                  those that were drawn and did not go.\n\n\
                   Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(shared=True)\n    \
                   >>> ch.send_batch([1, 'two', 3.0])\n    >>> ch.receive_batch(8)\n    [1, 'two', 3.0]\n",
             ),
@@ -70,7 +70,7 @@ macro_rules! sending {
                   Sends the first objects of a list or tuple, as many as there is room for; never waits.\n\n\
                   Args:\n    batch: A list or tuple of what `send` takes.\n\n\
                   Returns:\n    How many went.\n\n\
-                  Raises:\n    As `send`, but TimeoutError.\n\n\
+                  Raises what `send` does, but TimeoutError.\n\n\
                   Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(shared=True, mode='spsc').producer()\n    \
                   >>> tx.try_send_batch(['a', 'b'])\n    2\n",
             ),
@@ -123,7 +123,7 @@ macro_rules! receiving {
                   Receives one object if there is one; never waits.\n\n\
                   Args:\n    default: What to return when the channel is empty.\n\n\
                   Returns:\n    As `receive`, or the default.\n\n\
-                  Raises:\n    As `receive`, but TimeoutError.\n\n\
+                  Raises what `receive` does, but TimeoutError.\n\n\
                   Example:\n    >>> import bchan\n    >>> rx = bchan.Channel(shared=True, mode='spsc').consumer()\n    \
                   >>> rx.try_receive(default='nothing yet')\n    'nothing yet'\n",
             ),
@@ -137,7 +137,7 @@ macro_rules! receiving {
                   Receives what is there, waiting for the first object.\n\n\
                   Args:\n    n: Objects wanted at most, at least 1.\n    timeout: Seconds to wait at most; None for ever.\n\n\
                   Returns:\n    A new list, 1 to n long.\n\n\
-                  Raises:\n    As `receive`. What unpickling raises has an attribute `received`, a list of the objects before.\n\n\
+                  Raises what `receive` does. What unpickling raises has an attribute `received`, a list of the objects before.\n\n\
                   Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(shared=True)\n    \
                   >>> ch.send_batch([1, 2, 3])\n    >>> ch.receive_batch(2)\n    [1, 2]\n",
             ),
@@ -148,7 +148,7 @@ macro_rules! receiving {
                   Receives what is there; never waits.\n\n\
                   Args:\n    n: Objects wanted at most, at least 1.\n\n\
                   Returns:\n    A new list, 0 to n long.\n\n\
-                  Raises:\n    As `receive_batch`, but TimeoutError.\n\n\
+                  Raises what `receive_batch` does, but TimeoutError.\n\n\
                   Example:\n    >>> import bchan\n    >>> bchan.Channel(shared=True).try_receive_batch(8)\n    []\n",
             ),
             definition(
