@@ -352,3 +352,15 @@ def test_waiting_tasks_are_seen_by_until() -> None:
 
     run(main())
     until(lambda: ch.stats().received == 1)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", ["O", "u8", bytes])
+def test_arrays_are_batches_of_any_channel(dtype: Any, shared: bool) -> None:
+    ch = Channel(dtype, capacity=64, mode="spsc", shared=shared)
+    tx, rx = ch.producer(), ch.consumer()
+    batch = np.arange(3, dtype=np.uint64)
+    run(tx.asend_batch(batch))
+    assert tx.try_send_batch(batch) == 3
+    expected = list(batch) if dtype is not bytes else [item.tobytes() for item in batch]
+    assert list(rx.receive_batch(8)) + list(rx.try_receive_batch(8)) == expected * 2

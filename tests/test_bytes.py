@@ -224,9 +224,9 @@ def test_a_batch_that_is_cut_short_says_what_went() -> None:
         ch.send_batch(iter([b"three", 5]))  # type: ignore[arg-type]
     assert (wrong.value.sent, wrong.value.unsent) == (1, [5])  # type: ignore[attr-defined]
     assert ch.receive_batch(9) == [b"one", b"two", b"three"]
-    with pytest.raises(TypeError, match="batch must be an iterable of messages, got 5"):
+    with pytest.raises(TypeError, match="batch must be an iterable, got 5"):
         ch.send_batch(5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="batch must be a list or tuple"):
+    with pytest.raises(TypeError, match="batch must be a list, a tuple or an array"):
         ch.try_send_batch(iter([b"x"]))
     assert ch.try_send_batch([b"1", bytes(64 * 3), b"3"]) == 2
     assert ch.try_receive_batch(9) == [b"1", bytes(192)]

@@ -24,6 +24,19 @@ def test_reserved_slots_are_sent_by_commit_and_no_sooner() -> None:
     assert rx.receive_batch(8).tolist() == [0.0, 1.0, 2.0]
 
 
+@pytest.mark.parametrize("dtype", ["u1", bytes])
+@pytest.mark.parametrize("all_of_it", [(), (None,)])
+def test_commit_and_release_without_a_number_are_for_all(dtype: Any, all_of_it: Any) -> None:
+    ch = Channel(dtype, capacity=8, mode="spsc")
+    tx, rx = ch.producer(), ch.consumer()
+    tx.reserve(3)[:] = bytearray(b"abc") if dtype is bytes else list(b"abc")
+    tx.commit(*all_of_it)
+    view = rx.peek() if dtype is bytes else rx.peek(8)
+    assert bytes(view) == b"abc"
+    rx.release(*all_of_it)
+    assert len(ch) == 0
+
+
 def test_a_reservation_gets_what_is_free() -> None:
     ch = Channel("u1", capacity=8, mode="spsc")
     tx = ch.producer()

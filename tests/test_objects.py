@@ -230,7 +230,7 @@ def test_a_slow_iterable_does_not_hold_its_items_back() -> None:
 
 def test_try_send_batch_takes_only_what_can_be_given_back() -> None:
     ch = Channel(capacity=2)
-    with pytest.raises(TypeError, match="list or tuple"):
+    with pytest.raises(TypeError, match="a list, a tuple or an array"):
         ch.try_send_batch(iter("abc"))
     assert ch.try_send_batch(list("abc")) == 2
     with pytest.raises(TypeError, match="iterable, got 5"):

@@ -4,6 +4,7 @@ import fcntl
 import gc
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +33,10 @@ class Frost:
     """
 
     LONGEST = 0.1
-    """Seconds: others may have to wait for it, also in the interpreter."""
+    """Seconds: others may have to wait for it, also in the interpreter.
+
+    Who ends it is another process: a thread of this one could be among them.
+    """
 
     def __init__(self) -> None:
         self.out, self.into = os.pipe()
@@ -58,23 +62,28 @@ class Frost:
         os.set_blocking(self.into, True)
         go = threading.Event()
         thread = threading.Thread(target=lambda: (go.wait(DEADLINE), work()))
-        thaw = threading.Timer(self.LONGEST, self._thaw)
         thread.start()
-        thaw.start()
+        thaw = subprocess.Popen(
+            ["/bin/sh", "-c", f"sleep {self.LONGEST}; exec cat"],
+            stdin=self.out,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         go.set()
         # No sleep in between: who wakes up late finds much more to do.
         while not is_ready():
             pass
         signal.pthread_kill(thread.ident or 0, signal.SIGUSR1)
         state = Path(f"/proc/self/task/{thread.native_id}/stat")
-        while not (thaw.finished.is_set() or ") S " in state.read_text("ascii")):
+        while not (thaw.poll() is not None or ") S " in state.read_text("ascii")):
             pass
         try:
             yield
         finally:
-            thaw.cancel()
             self._thaw()
             thread.join(DEADLINE)
+            thaw.kill()
+            thaw.wait()
             assert not thread.is_alive()
 
     def _thaw(self) -> None:

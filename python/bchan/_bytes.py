@@ -1,20 +1,17 @@
 """The handles of a channel of bytes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager
+from functools import partial
 
-from bchan import _core, _sharing
+from bchan import _core
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
-from bchan._leaving import masking_nothing
-
-if TYPE_CHECKING:
-    from bchan._channel import Channel
+from bchan._handle import Handle
+from bchan._leaving import in_place
 
 
 @_core.bytes_methods
-class BytesProducer(AwaitingSender, _core.BytesProducer):
+class BytesProducer(Handle, AwaitingSender, _core.BytesProducer):
     """A registered producer of bytes, from `Channel.producer`. One thread at a time may use it.
 
     Leaving a `with` block closes it; so does dropping the last reference.
@@ -30,20 +27,10 @@ class BytesProducer(AwaitingSender, _core.BytesProducer):
     """
 
     __slots__ = ("_channel",)
-    _channel: "Channel | None"
 
-    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
-        """Register; see `Channel.producer`."""
-        self = super().__new__(cls, channel, ticket)
-        # With it the handle is passed to another process.
-        self._channel = channel if channel.shared else None
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket())
-
-    @contextmanager
-    def batch(self, nbytes: int, timeout: float | None = None) -> Iterator[memoryview]:
+    def batch(
+        self, nbytes: int, timeout: float | None = None
+    ) -> AbstractContextManager[memoryview]:
         """Write a message in place: reserve, then commit on success or abort on an exception.
 
         Args:
@@ -66,34 +53,12 @@ class BytesProducer(AwaitingSender, _core.BytesProducer):
             >>> list(ch.consumer())
             [b'four']
         """
-        room = self.reserve(nbytes, timeout)
-        try:
-            yield room
-        except BaseException:
-            if self._is_open(room):
-                self.abort()
-            raise
-        if self._is_open(room):
-            self.commit()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with masking_nothing(error):
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<bchan.BytesProducer {'closed' if self.closed else 'open'}>"
+        begin = partial(self.reserve, nbytes, timeout)
+        return in_place(begin, self._is_open, self.commit, self.abort)
 
 
 @_core.bytes_methods
-class BytesConsumer(AwaitingReceiver, _core.BytesConsumer):
+class BytesConsumer(Handle, AwaitingReceiver, _core.BytesConsumer):
     """The consumer of a channel of bytes, from `Channel.consumer`. One thread at a time may use it.
 
     Iterating over it gives one message after the other and stops when the last producer has closed
@@ -112,17 +77,6 @@ class BytesConsumer(AwaitingReceiver, _core.BytesConsumer):
     """
 
     __slots__ = ("_channel",)
-    _channel: "Channel | None"
-
-    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
-        """Register; see `Channel.consumer`."""
-        self = super().__new__(cls, channel, ticket)
-        # With it the handle is passed to another process.
-        self._channel = channel if channel.shared else None
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket())
 
     def batches(self, n: int) -> Iterator[list[bytes]]:
         """Iterate over batches of what is there, until the end of the channel.
@@ -144,10 +98,9 @@ class BytesConsumer(AwaitingReceiver, _core.BytesConsumer):
             >>> list(ch.consumer().batches(2))
             [[b'1', b'2'], [b'3']]
         """
-        return _core.BytesBatches(self, n)
+        return _core.Batches(self, n)
 
-    @contextmanager
-    def view(self, timeout: float | None = None) -> Iterator[memoryview]:
+    def view(self, timeout: float | None = None) -> AbstractContextManager[memoryview]:
         """Read a message where it is: peek, then release it unless an exception comes.
 
         Args:
@@ -171,27 +124,5 @@ class BytesConsumer(AwaitingReceiver, _core.BytesConsumer):
             ...     max(view)
             3
         """
-        view = self.peek(timeout)
-        try:
-            yield view
-        except BaseException:
-            if self._is_open(view):
-                self.release(0)
-            raise
-        if self._is_open(view):
-            self.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with masking_nothing(error):
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<bchan.BytesConsumer {'closed' if self.closed else 'open'}>"
+        begin = partial(self.peek, timeout)
+        return in_place(begin, self._is_open, self.release, partial(self.release, 0))

@@ -1,7 +1,6 @@
 """The channel."""
 
 import os
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args, overload
 
 import numpy as np
@@ -11,7 +10,7 @@ from bchan import _core, _names, _sharing
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
 from bchan._bytes import BytesConsumer, BytesProducer
 from bchan._consumer import Consumer
-from bchan._leaving import masking_nothing
+from bchan._leaving import Closing
 from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._stats import Stats
@@ -28,7 +27,7 @@ DEFAULT_MAX_PRODUCERS = {"spsc": 1, "mpsc": 64, "spmc": 1, "mpmc": _core.MAX_PRO
 
 
 @_core.hot_methods
-class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
+class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
     """A bounded channel between threads: of any Python objects, of typed messages, or of bytes.
 
     In the modes `"mpmc"` and `"spmc"` all share one ring, and its messages have one order for all.
@@ -141,7 +140,7 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
                 "dtype must be object, and shared, for a PickledChannel and no other class, got "
                 f"{dtype!r}, shared={is_shared}"
             )
-        is_framed = issubclass(kind, BytesChannel | PickledChannel)
+        is_framed = issubclass(kind, _FramedChannel)
         note = None
         if is_shared:
             what = None if of_bytes else item
@@ -292,18 +291,6 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         """
         return self._resident_bytes()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with masking_nothing(error):
-            self.close()
-
     def __repr__(self) -> str:
         if self._process != os.getpid() and not self.shared:
             return f"<bchan.Channel of {self._kind()}, {self.mode}, of process {self._process}>"
@@ -319,8 +306,22 @@ class Channel(AwaitingSender, AwaitingReceiver, _core.Channel):
         return f"{len(self)}/{self.capacity}"
 
 
+class _FramedChannel(Channel):
+    """A channel whose messages take as many slots as they need."""
+
+    __slots__ = ()
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of the longest message, as it is sent: all slots."""
+        return self.capacity * _core.FRAME_SLOT
+
+    def _fill(self) -> str:
+        return f"{len(self)} in {self.capacity} slots"
+
+
 @_core.bytes_methods
-class BytesChannel(Channel):
+class BytesChannel(_FramedChannel):
     """A channel whose messages are bytes of any length: what `Channel(bytes)` makes.
 
     A message takes as many slots of 64 bytes as it needs, and one at least; `capacity` counts
@@ -372,11 +373,6 @@ class BytesChannel(Channel):
         """What a message is: `bytes`."""
         return bytes
 
-    @property
-    def max_message_size(self) -> int:
-        """Bytes of the longest message: all slots."""
-        return self.capacity * _core.FRAME_SLOT
-
     def producer(self) -> BytesProducer:  # type: ignore[override]
         """Register a producer; see `Channel.producer`."""
         return BytesProducer(self)
@@ -388,12 +384,9 @@ class BytesChannel(Channel):
     def _kind(self) -> str:
         return "bytes"
 
-    def _fill(self) -> str:
-        return f"{len(self)} in {self.capacity} slots"
-
 
 @_core.pickled_methods
-class PickledChannel(Channel):
+class PickledChannel(_FramedChannel):
     """A channel of objects between processes: what `Channel(shared=True)` or a name makes.
 
     Small built-ins (None, bools, ints, floats, strings, bytes, and tuples, lists and dicts of
@@ -435,11 +428,6 @@ class PickledChannel(Channel):
 
     __slots__ = ()
 
-    @property
-    def max_message_size(self) -> int:
-        """Bytes of the longest message, pickled: all slots."""
-        return self.capacity * _core.FRAME_SLOT
-
     def producer(self) -> PickledProducer:  # type: ignore[override]
         """Register a producer; see `Channel.producer`."""
         return PickledProducer(self)
@@ -450,9 +438,6 @@ class PickledChannel(Channel):
 
     def _kind(self) -> str:
         return "pickled objects"
-
-    def _fill(self) -> str:
-        return f"{len(self)} in {self.capacity} slots"
 
 
 def _max_producers(mode: Mode, max_producers: int | None) -> int:

@@ -1,21 +1,19 @@
 """The receiving side."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
 
-from bchan import _core, _sharing
+from bchan import _core
 from bchan._awaiting import AwaitingReceiver
-from bchan._leaving import masking_nothing
+from bchan._handle import Handle
+from bchan._leaving import in_place
 from bchan._types import Array
-
-if TYPE_CHECKING:
-    from bchan._channel import Channel
 
 
 @_core.hot_methods
-class Consumer(AwaitingReceiver, _core.Consumer):
+class Consumer(Handle, AwaitingReceiver, _core.Consumer):
     """The consumer of a channel, from `Channel.consumer`. One thread at a time may use it.
 
     Iterating over it gives one message after the other and stops when the last producer has closed
@@ -36,17 +34,6 @@ class Consumer(AwaitingReceiver, _core.Consumer):
     """
 
     __slots__ = ("_channel",)
-    _channel: "Channel | None"
-
-    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
-        """Register; see `Channel.consumer`."""
-        self = super().__new__(cls, channel, ticket)
-        # With it the handle is passed to another process.
-        self._channel = channel if channel.shared else None
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket())
 
     def batches(self, n: int) -> Iterator[Any]:
         """Iterate over batches of what is there, until the end of the channel.
@@ -70,8 +57,7 @@ class Consumer(AwaitingReceiver, _core.Consumer):
         """
         return _core.Batches(self, n)
 
-    @contextmanager
-    def view(self, n: int, timeout: float | None = None) -> Iterator[Array[Any]]:
+    def view(self, n: int, timeout: float | None = None) -> AbstractContextManager[Array[Any]]:
         """Read messages where they are: peek, then release them all unless an exception comes.
 
         Args:
@@ -96,28 +82,5 @@ class Consumer(AwaitingReceiver, _core.Consumer):
             ...     int(view.max())
             3
         """
-        view = self.peek(n, timeout)
-        length = len(view)
-        try:
-            yield view
-        except BaseException:
-            if self._is_open(view):
-                self.release(0)
-            raise
-        if self._is_open(view):
-            self.release(length)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with masking_nothing(error):
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<bchan.Consumer {'closed' if self.closed else 'open'}>"
+        begin = partial(self.peek, n, timeout)
+        return in_place(begin, self._is_open, self.release, partial(self.release, 0))

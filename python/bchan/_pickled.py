@@ -1,20 +1,18 @@
 """The handles of a channel of objects for any process."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
 
-from bchan import _core, _sharing
+from bchan import _core
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
-from bchan._leaving import masking_nothing
-
-if TYPE_CHECKING:
-    from bchan._channel import Channel
+from bchan._handle import Handle
+from bchan._leaving import in_place
 
 
 @_core.pickled_methods
-class PickledProducer(AwaitingSender, _core.PickledProducer):
+class PickledProducer(Handle, AwaitingSender, _core.PickledProducer):
     """A registered producer of pickled objects, from `Channel.producer`. One thread at a time.
 
     Leaving a `with` block closes it; so does dropping the last reference.
@@ -30,36 +28,10 @@ class PickledProducer(AwaitingSender, _core.PickledProducer):
     """
 
     __slots__ = ("_channel",)
-    _channel: "Channel | None"
-
-    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
-        """Register; see `Channel.producer`."""
-        self = super().__new__(cls, channel, ticket)
-        # With it the handle is passed to another process.
-        self._channel = channel if channel.shared else None
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with masking_nothing(error):
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<bchan.PickledProducer {'closed' if self.closed else 'open'}>"
 
 
 @_core.pickled_methods
-class PickledConsumer(AwaitingReceiver, _core.PickledConsumer):
+class PickledConsumer(Handle, AwaitingReceiver, _core.PickledConsumer):
     """The consumer of a channel of pickled objects, from `Channel.consumer`. One thread at a time.
 
     Iterating over it gives one object after the other and stops when the last producer has closed
@@ -80,17 +52,6 @@ class PickledConsumer(AwaitingReceiver, _core.PickledConsumer):
     """
 
     __slots__ = ("_channel",)
-    _channel: "Channel | None"
-
-    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
-        """Register; see `Channel.consumer`."""
-        self = super().__new__(cls, channel, ticket)
-        # With it the handle is passed to another process.
-        self._channel = channel if channel.shared else None
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket())
 
     def batches(self, n: int) -> Iterator[list[Any]]:
         """Iterate over batches of what is there, until the end of the channel.
@@ -112,10 +73,9 @@ class PickledConsumer(AwaitingReceiver, _core.PickledConsumer):
             >>> list(ch.consumer().batches(2))
             [[1, 2], [3]]
         """
-        return _core.PickledBatches(self, n)
+        return _core.Batches(self, n)
 
-    @contextmanager
-    def view(self, timeout: float | None = None) -> Iterator[Any]:
+    def view(self, timeout: float | None = None) -> AbstractContextManager[Any]:
         """Look at the next object with its large buffers where they are; release it at the end.
 
         The large buffers (from a kilobyte) of what supports pickle's protocol 5, as NumPy arrays
@@ -143,25 +103,6 @@ class PickledConsumer(AwaitingReceiver, _core.PickledConsumer):
             ...     int(item["data"].sum()), item["data"].flags.writeable
             (499500, False)
         """
-        item = self._view(timeout)
-        try:
-            yield item
-        except BaseException:
-            self._end_view(False)
-            raise
-        self._end_view(True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with masking_nothing(error):
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<bchan.PickledConsumer {'closed' if self.closed else 'open'}>"
+        begin, end = partial(self._view, timeout), self._end_view
+        # To end it twice is harmless.
+        return in_place(begin, lambda _: True, partial(end, True), partial(end, False))

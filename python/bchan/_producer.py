@@ -1,21 +1,18 @@
 """The sending side."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
 
-from bchan import _core, _sharing
+from bchan import _core
 from bchan._awaiting import AwaitingSender
-from bchan._leaving import masking_nothing
+from bchan._handle import Handle
+from bchan._leaving import in_place
 from bchan._types import Array
-
-if TYPE_CHECKING:
-    from bchan._channel import Channel
 
 
 @_core.hot_methods
-class Producer(AwaitingSender, _core.Producer):
+class Producer(Handle, AwaitingSender, _core.Producer):
     """A registered producer, from `Channel.producer`. One thread at a time may use it.
 
     Leaving a `with` block closes it; so does dropping the last reference.
@@ -31,20 +28,8 @@ class Producer(AwaitingSender, _core.Producer):
     """
 
     __slots__ = ("_channel",)
-    _channel: "Channel | None"
 
-    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
-        """Register; see `Channel.producer`."""
-        self = super().__new__(cls, channel, ticket)
-        # With it the handle is passed to another process.
-        self._channel = channel if channel.shared else None
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket())
-
-    @contextmanager
-    def batch(self, n: int, timeout: float | None = None) -> Iterator[Array[Any]]:
+    def batch(self, n: int, timeout: float | None = None) -> AbstractContextManager[Array[Any]]:
         """Write a batch in place: reserve, then commit on success or abort on an exception.
 
         Args:
@@ -67,28 +52,4 @@ class Producer(AwaitingSender, _core.Producer):
             >>> list(ch.consumer())
             [0.5, 1.5]
         """
-        slots = self.reserve(n, timeout)
-        length = len(slots)
-        try:
-            yield slots
-        except BaseException:
-            if self._is_open(slots):
-                self.abort()
-            raise
-        if self._is_open(slots):
-            self.commit(length)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with masking_nothing(error):
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<bchan.Producer {'closed' if self.closed else 'open'}>"
+        return in_place(partial(self.reserve, n, timeout), self._is_open, self.commit, self.abort)

@@ -161,6 +161,15 @@ impl<'a, 'py> Arguments<'a, 'py> {
         }
     }
 
+    /// The one argument `name`, which may be left out.
+    #[inline(always)]
+    pub(crate) fn one(&self, function: &str, name: &str) -> PyResult<Option<Borrowed<'a, 'py, PyAny>>> {
+        match self.alone() {
+            None => self.optional(function, 0, name),
+            alone => Ok(alone),
+        }
+    }
+
     /// The argument at `place`, by position or name; there must be none after it.
     #[cold]
     pub(crate) fn optional(

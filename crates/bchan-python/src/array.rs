@@ -12,6 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::item::ItemType;
+use crate::objects::drawn;
 
 /// Items in memory, and the array that keeps them there.
 pub(crate) struct Items<'a, 'py> {
@@ -105,15 +106,7 @@ fn any_batch<'a, 'py>(object: Borrowed<'a, 'py, PyAny>, item: &ItemType) -> PyRe
 /// Items from any other iterable, each converted as `send` would.
 fn batch_of_objects<'a, 'py>(object: Borrowed<'a, 'py, PyAny>, item: &ItemType) -> PyResult<Items<'a, 'py>> {
     let py = object.py();
-    let objects = object.try_iter().map_err(|error| {
-        if !error.is_instance_of::<PyTypeError>(py) {
-            return error;
-        }
-        PyTypeError::new_err(format!(
-            "batch must be an array or an iterable, got {}",
-            crate::arguments::describe(object)
-        ))
-    })?;
+    let objects = drawn(object, "an array or an iterable")?;
     let objects = objects.collect::<PyResult<Vec<_>>>()?;
     let array = new_array(py, item, objects.len())?;
     let items = Items::owned(array);

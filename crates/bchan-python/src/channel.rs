@@ -22,7 +22,7 @@ use crate::frames::sending::{FrameCall, FrameOutlet};
 use crate::gate::{ANYWHERE, Visit, check_process, generation, is_home};
 use crate::item::ItemType;
 use crate::pickled::sending as pickled;
-use crate::receiving::{Inlet, receive_bits};
+use crate::receiving::{Inlet, quietly, receive_bits};
 use crate::sending::{Outlet, send_bits};
 use crate::tuning::Waiting;
 
@@ -247,12 +247,7 @@ impl Inlet for Channel {
         match &self.port {
             Some(port) if is_home(self.made_in) && !self.item.is_foreign() => {
                 let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };
-                let object = receive_bits(py, &mut rx, &self.item);
-                if object.is_null() {
-                    // SAFETY: this thread is attached. If something failed, the long way will fail again.
-                    unsafe { ffi::PyErr_Clear() };
-                }
-                object
+                quietly(py, receive_bits(py, &mut rx, &self.item))
             }
             _ => ptr::null_mut(),
         }
@@ -311,12 +306,7 @@ impl FrameInlet for Channel {
             return ptr::null_mut();
         };
         let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };
-        let object = take(py, &mut rx, &mut entry);
-        if object.is_null() {
-            // SAFETY: this thread is attached. If something failed, the long way will fail again.
-            unsafe { ffi::PyErr_Clear() };
-        }
-        object
+        quietly(py, take(py, &mut rx, &mut entry))
     }
 }
 

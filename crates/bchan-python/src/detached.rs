@@ -15,6 +15,10 @@ unsafe extern "C-unwind" {
     /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
     pub(crate) fn PyFloat_AsDouble(object: *mut ffi::PyObject) -> f64;
     /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
+    pub(crate) fn PyObject_GetIter(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
+    pub(crate) fn PyIter_Next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
     pub(crate) fn PyObject_Vectorcall(
         callable: *mut ffi::PyObject,
         arguments: *const *mut ffi::PyObject,

@@ -169,6 +169,16 @@ pub(crate) trait Entry {
     fn check_signals(&self, py: Python<'_>) -> PyResult<()>;
 }
 
+impl<E: Entry> Entry for &mut E {
+    fn mark(&mut self) {
+        E::mark(self);
+    }
+
+    fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
+        E::check_signals(self, py)
+    }
+}
+
 impl Entry for Pass<'_> {
     /// Marks the handle busy.
     fn mark(&mut self) {

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod array;
+mod batches;
 mod call;
 mod channel;
 mod consumer;
@@ -11,14 +12,17 @@ mod detached;
 mod errors;
 mod frames;
 mod gate;
+mod handle;
 mod item;
 mod methods;
 mod objects;
 mod passing;
+mod peeking;
 mod pickled;
 mod producer;
 mod queue;
 mod receiving;
+mod reserving;
 mod selecting;
 mod sending;
 mod tuning;
@@ -30,15 +34,15 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::batches::Batches;
+    #[pymodule_export]
     use crate::channel::{Channel, read_note};
     #[pymodule_export]
     use crate::consumer::Consumer;
     #[pymodule_export]
-    use crate::consumer::batches::Batches;
-    #[pymodule_export]
     use crate::errors::{ChannelError, Closed, EndOfChannel};
     #[pymodule_export]
-    use crate::frames::consumer::{BytesBatches, BytesConsumer};
+    use crate::frames::consumer::BytesConsumer;
     #[pymodule_export]
     use crate::frames::producer::BytesProducer;
     #[pymodule_export]
@@ -48,7 +52,7 @@ mod _core {
     #[pymodule_export]
     use crate::methods::pickled_methods;
     #[pymodule_export]
-    use crate::pickled::consumer::{PickledBatches, PickledConsumer};
+    use crate::pickled::consumer::PickledConsumer;
     #[pymodule_export]
     use crate::pickled::producer::PickledProducer;
     #[pymodule_export]

@@ -4,6 +4,7 @@
 //! uses the same channel from there meets it at rest.
 
 use bchan::{Receiving, Sending};
+use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -11,6 +12,7 @@ use pyo3::{Borrowed, ffi};
 
 use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
+use crate::detached::{PyIter_Next, PyObject_GetIter};
 use crate::errors::{closed, with_attribute, with_sent};
 use crate::sending::Outlet;
 
@@ -32,17 +34,12 @@ fn put(tx: &mut impl Sending, objects: &[Bound<'_, PyAny>]) -> PyResult<usize> {
     })
 }
 
-/// Sends the first objects of a list or tuple, as many as there is space for; tells how many.
+/// Sends the first objects of a list, a tuple or an array, as many as there is space for; tells how many.
 pub(crate) fn try_send_batch(
     outlet: &(impl Outlet + ?Sized),
     batch: Borrowed<'_, '_, PyAny>,
 ) -> PyResult<usize> {
-    let objects = listed(batch).ok_or_else(|| {
-        PyTypeError::new_err(format!(
-            "batch must be a list or tuple, so that what is not sent stays yours, got {}",
-            describe(batch)
-        ))
-    })?;
+    let objects = listed_to_try(batch)?;
     outlet.send_with(batch.py(), |call| {
         let mut sent = 0;
         while sent < objects.len() {
@@ -57,12 +54,52 @@ pub(crate) fn try_send_batch(
     })
 }
 
-/// The objects of a list or tuple, as they are now.
+/// The objects of a list, a tuple or an array, as they are now.
 pub(crate) fn listed<'py>(batch: Borrowed<'_, 'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
     if let Ok(list) = batch.cast::<PyList>() {
         return Some(list.iter().collect());
     }
-    batch.cast::<PyTuple>().ok().map(|tuple| tuple.iter().collect())
+    if let Ok(tuple) = batch.cast::<PyTuple>() {
+        return Some(tuple.iter().collect());
+    }
+    // One of no dimensions is none: the iterator will say so.
+    batch.cast::<PyUntypedArray>().ok()?;
+    drawn(batch, "an array").ok()?.collect::<PyResult<_>>().ok()
+}
+
+/// The same, of a batch of which only the first may be sent.
+pub(crate) fn listed_to_try<'py>(batch: Borrowed<'_, 'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    listed(batch).ok_or_else(|| {
+        PyTypeError::new_err(format!(
+            "batch must be a list, a tuple or an array, so that what is not sent stays yours, got {}",
+            describe(batch)
+        ))
+    })
+}
+
+/// What a batch gives when it is iterated over. PyO3's own iterator takes it that this never unwinds.
+pub(crate) struct Drawn<'py>(Bound<'py, PyAny>);
+
+/// The iterator of a batch, which must be `what`.
+pub(crate) fn drawn<'py>(batch: Borrowed<'_, 'py, PyAny>, what: &str) -> PyResult<Drawn<'py>> {
+    let py = batch.py();
+    // SAFETY: an object; null means an exception was set.
+    let iterator = unsafe { Bound::from_owned_ptr_or_err(py, PyObject_GetIter(batch.as_ptr())) };
+    iterator.map(Drawn).map_err(|error| match error.is_instance_of::<PyTypeError>(py) {
+        true => PyTypeError::new_err(format!("batch must be {what}, got {}", describe(batch))),
+        false => error,
+    })
+}
+
+impl<'py> Iterator for Drawn<'py> {
+    type Item = PyResult<Bound<'py, PyAny>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let py = self.0.py();
+        // SAFETY: an iterator; null means an exception was set, or the end.
+        let object = unsafe { Bound::from_owned_ptr_or_opt(py, PyIter_Next(self.0.as_ptr())) };
+        object.map(Ok).or_else(|| PyErr::take(py).map(Err))
+    }
 }
 
 /// Sends all objects of an iterable, waiting while there is no space.
@@ -80,14 +117,8 @@ pub(crate) fn send_batch(
     if let Some(objects) = listed(batch) {
         return send_drawn(outlet, py, &objects, &mut sent, &mut patience);
     }
-    let iterator = batch.try_iter().map_err(|error| {
-        if !error.is_instance_of::<PyTypeError>(py) {
-            return error;
-        }
-        PyTypeError::new_err(format!("batch must be an iterable, got {}", describe(batch)))
-    })?;
     // One by one: what an iterator gives shall not wait for what it gives next.
-    for object in iterator {
+    for object in drawn(batch, "an iterable")? {
         let object = object.map_err(|error| with_fate(py, error, sent, &[]))?;
         send_drawn(outlet, py, &[object], &mut sent, &mut patience)?;
     }

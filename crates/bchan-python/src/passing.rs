@@ -4,19 +4,23 @@
 use bchan::{Consumer, FrameConsumer, FrameProducer, HandleError, Producer, Ticket};
 use pyo3::prelude::*;
 
-use crate::channel::Channel;
 use crate::errors::from_handle;
-use crate::gate::Gate;
+use crate::handle::{Handle, Open};
 
 /// A handle of the core.
 pub(crate) trait Passable {
+    /// What it is called.
+    const WHAT: &'static str;
+
     fn begin(&mut self) -> Result<(), HandleError>;
     fn ticket(&mut self) -> Result<Ticket, HandleError>;
 }
 
 macro_rules! passable {
-    ($($handle:ty)*) => { $(
+    ($($handle:ty: $what:literal)*) => { $(
         impl Passable for $handle {
+            const WHAT: &'static str = $what;
+
             fn begin(&mut self) -> Result<(), HandleError> {
                 self.begin()
             }
@@ -27,7 +31,7 @@ macro_rules! passable {
         }
     )* };
 }
-passable!(Producer Consumer FrameProducer FrameConsumer);
+passable!(Producer: "producer" Consumer: "consumer" FrameProducer: "producer" FrameConsumer: "consumer");
 
 /// What Python passes on of a ticket: `(seat, word)`.
 pub(crate) type Passed = (usize, u64);
@@ -45,26 +49,23 @@ pub(crate) fn registered<H>(
     handle.map_err(from_handle)
 }
 
-/// The gate of a new handle.
-pub(crate) fn gate(channel: &Channel, what: &'static str) -> Gate {
-    if channel.is_shared() { Gate::fresh(what) } else { Gate::new(what) }
-}
+impl<H: Passable, O: Open> Handle<H, O> {
+    /// Makes a fresh handle this process' own; refuses if another process has it.
+    #[cold]
+    pub(crate) fn begin(&self) -> PyResult<()> {
+        let begun = self.gate.enter_fresh(|| {
+            // SAFETY: the gate keeps every other call out meanwhile.
+            let begun = unsafe { self.unused(H::begin) };
+            (begun, begun.is_err())
+        });
+        begun.unwrap_or(Ok(())).map_err(from_handle)
+    }
 
-/// Makes a fresh handle this process' own; refuses if another process has it.
-#[cold]
-pub(crate) fn begin<'a, H: Passable + 'a>(gate: &Gate, handle: impl FnOnce() -> &'a mut H) -> PyResult<()> {
-    let begun = gate.enter_fresh(|| {
-        let begun = handle().begin();
-        (begun, begun.is_err())
-    });
-    begun.unwrap_or(Ok(())).map_err(from_handle)
-}
-
-/// What another process takes a fresh handle over with.
-pub(crate) fn ticket<'a, H: Passable + 'a>(
-    gate: &Gate,
-    handle: impl FnOnce() -> &'a mut H,
-) -> PyResult<Passed> {
-    let ticket = gate.enter_fresh(|| (handle().ticket(), true)).unwrap_or(Err(HandleError::Used));
-    ticket.map(|ticket| (ticket.seat, ticket.word)).map_err(from_handle)
+    /// What another process takes a fresh handle over with.
+    pub(crate) fn ticket(&self) -> PyResult<Passed> {
+        // SAFETY: as above.
+        let ticket = self.gate.enter_fresh(|| (unsafe { self.unused(H::ticket) }, true));
+        let ticket = ticket.unwrap_or(Err(HandleError::Used)).map_err(from_handle)?;
+        Ok((ticket.seat, ticket.word))
+    }
 }

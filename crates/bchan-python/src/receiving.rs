@@ -251,6 +251,23 @@ pub(crate) fn unless_ended<T>(py: Python<'_>, outcome: PyResult<T>) -> PyResult<
     }
 }
 
+/// What an iterator gives for what a call received: nothing at the end of the channel.
+pub(crate) fn next(py: Python<'_>, received: PyResult<*mut ffi::PyObject>) -> PyResult<Option<Py<PyAny>>> {
+    let object = unless_ended(py, received)?;
+    // SAFETY: what was received is a new reference.
+    Ok(object.map(|object| unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
+}
+
+/// What a quick call received, or null: if something failed, the long way will fail again.
+#[inline(always)]
+pub(crate) fn quietly(_py: Python<'_>, object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    if object.is_null() {
+        // SAFETY: this thread is attached.
+        unsafe { ffi::PyErr_Clear() };
+    }
+    object
+}
+
 /// Something whose calls receive: a consumer, or a channel that needs none.
 pub(crate) trait Inlet {
     fn item(&self) -> &ItemType;
@@ -273,6 +290,12 @@ pub(crate) trait Inlet {
     /// nothing was done.
     fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject;
 
+    /// The same for a task of an event loop.
+    #[inline(always)]
+    fn receive_ready(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        Ok(self.receive_quickly(py))
+    }
+
     #[inline(always)]
     fn try_receive(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         let object = self.receive_quickly(py);
@@ -283,12 +306,6 @@ pub(crate) trait Inlet {
     fn receive(&self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
         let object = self.receive_quickly(py);
         if object.is_null() { self.receive_with(py, |call| call.receive(py, timeout)) } else { Ok(object) }
-    }
-
-    /// Receives one item for an iterator: null at the end of the channel.
-    fn receive_or_end(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        let object = unless_ended(py, self.receive(py, Timeout::Never))?;
-        Ok(object.unwrap_or(std::ptr::null_mut()))
     }
 
     #[inline(always)]

@@ -34,7 +34,7 @@ impl<'a> Seat<'a> {
 
     fn to_receive(who: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(consumer) = who.cast::<Consumer>() {
-            let (pass, rx) = consumer.get().enter_to_receive()?;
+            let (pass, rx) = consumer.get().handle.enter_idle()?;
             return Ok(Self::Consumer(pass, rx));
         }
         let (visit, port) = channel(who)?.enter()?;

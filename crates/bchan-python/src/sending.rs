@@ -167,6 +167,12 @@ pub(crate) trait Outlet {
     /// done.
     fn send_quickly(&self, item: Borrowed<'_, '_, PyAny>) -> bool;
 
+    /// The same for a task of an event loop.
+    #[inline(always)]
+    fn send_ready(&self, item: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
+        Ok(self.send_quickly(item))
+    }
+
     #[inline(always)]
     fn try_send(&self, item: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
         if self.send_quickly(item) { Ok(true) } else { self.try_send_any(item) }

@@ -15,7 +15,7 @@ use crate::call::{Patience, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::end_of_channel;
 use crate::gate::Entry;
-use crate::receiving::{EMPTY, unless_ended};
+use crate::receiving::EMPTY;
 
 /// Copies the claimed message to `to` and takes it off the channel.
 ///
@@ -186,6 +186,12 @@ pub(crate) trait FrameInlet {
     /// done.
     fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject;
 
+    /// The same for a task of an event loop.
+    #[inline(always)]
+    fn receive_ready(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        Ok(self.receive_quickly(py))
+    }
+
     #[inline(always)]
     fn try_receive(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         let object = self.receive_quickly(py);
@@ -205,12 +211,6 @@ pub(crate) trait FrameInlet {
     #[cold]
     fn receive_any(&self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
         self.receive_with(py, |call| call.receive_by(py, "receive", timeout, |call| call.take_one(py)))
-    }
-
-    /// Receives a message for an iterator: null at the end of the channel.
-    fn receive_or_end(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        let object = unless_ended(py, self.receive(py, Timeout::Never))?;
-        Ok(object.unwrap_or(ptr::null_mut()))
     }
 
     fn try_receive_into(&self, buffer: Borrowed<'_, '_, PyAny>) -> PyResult<Option<usize>> {

@@ -2,16 +2,15 @@
 
 use bchan::SendingFrames;
 use pyo3::Borrowed;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::buffer::{Message, Payload};
-use crate::arguments::{Timeout, describe};
+use crate::arguments::Timeout;
 use crate::call::{Patience, wait};
 use crate::detached::{MUCH, detached};
 use crate::errors::closed;
 use crate::gate::Entry;
-use crate::objects::{listed, with_fate};
+use crate::objects::{drawn, listed, listed_to_try, with_fate};
 
 /// What a call works with: a handle of the core, and the right to use it.
 pub(crate) struct FrameCall<'a, H, E: Entry> {
@@ -115,13 +114,19 @@ pub(crate) trait FrameOutlet {
     fn most(&self) -> usize;
 
     #[inline(always)]
-    fn try_send_ready(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
+    fn send_object_quickly(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
         Message::quick(object).is_some_and(|message| message.len < MUCH && self.send_quickly(&message))
+    }
+
+    /// The same for a task of an event loop.
+    #[inline(always)]
+    fn send_ready(&self, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
+        Ok(self.send_object_quickly(object))
     }
 
     #[inline(always)]
     fn try_send(&self, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
-        if self.try_send_ready(object) {
+        if self.send_object_quickly(object) {
             return Ok(true);
         }
         let message = Message::of(object, self.most())?;
@@ -130,7 +135,7 @@ pub(crate) trait FrameOutlet {
 
     #[inline(always)]
     fn send(&self, object: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
-        if self.try_send_ready(object) { Ok(()) } else { self.send_any(object, timeout) }
+        if self.send_object_quickly(object) { Ok(()) } else { self.send_any(object, timeout) }
     }
 
     #[cold]
@@ -140,14 +145,9 @@ pub(crate) trait FrameOutlet {
         self.send_with(py, |call| call.send(py, "send", &message, &mut Patience::new(timeout)))
     }
 
-    /// Sends the first messages of a list or tuple, as many as there is room for; tells how many.
+    /// Sends the first messages of a list, a tuple or an array, as many as there is room for; tells how many.
     fn try_send_batch(&self, batch: Borrowed<'_, '_, PyAny>) -> PyResult<usize> {
-        let objects = listed(batch).ok_or_else(|| {
-            PyTypeError::new_err(format!(
-                "batch must be a list or tuple, so that what is not sent stays yours, got {}",
-                describe(batch)
-            ))
-        })?;
+        let objects = listed_to_try(batch)?;
         let messages = self.messages(&objects)?;
         self.send_with(batch.py(), |call| {
             let mut sent = 0;
@@ -175,14 +175,8 @@ pub(crate) trait FrameOutlet {
             let outcome = self.send_drawn(py, &messages, &mut sent, &mut patience);
             return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
         }
-        let iterator = batch.try_iter().map_err(|error| {
-            if !error.is_instance_of::<PyTypeError>(py) {
-                return error;
-            }
-            PyTypeError::new_err(format!("batch must be an iterable of messages, got {}", describe(batch)))
-        })?;
         // One by one: what an iterator gives shall not wait for what it gives next.
-        for object in iterator {
+        for object in drawn(batch, "an iterable")? {
             let object = [object.map_err(|error| with_fate(py, error, sent, &[]))?];
             let outcome = self.messages(&object).and_then(|messages| {
                 let mut gone = 0;

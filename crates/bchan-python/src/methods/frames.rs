@@ -5,98 +5,64 @@ use std::ptr;
 use pyo3::ffi::{self, PyMethodDefPointer, PyObject};
 use pyo3::prelude::*;
 
-use super::{Methods, boolean, call, definition, none, number, or_none};
+use super::{Methods, ReceivingDocs, SendingDocs, boolean, call, definition, none, number, or_none};
 use crate::arguments::Arguments;
 use crate::channel::Channel;
 use crate::frames::consumer::BytesConsumer;
 use crate::frames::producer::BytesProducer;
 use crate::frames::receiving::FrameInlet;
 use crate::frames::sending::FrameOutlet;
-use crate::producer::remember;
+use crate::reserving::{ReservingClass, remembered};
 use crate::turns::{may_go_on, nothing};
 
-/// The methods of those who send.
-macro_rules! sending {
-    ($class:ty) => {
-        Methods([
-            definition(
-                c"send",
-                method_kw!($class, |_py, this, arguments| {
-                    let (item, timeout) = arguments.item_and_timeout("send", "message")?;
-                    FrameOutlet::send(this.get(), item, timeout).map(|()| none())
-                }),
-                c"send($self, message, /, timeout=None)\n--\n\n\
-                  Sends one message, waiting while there is no room.\n\n\
-                  Args:\n    message: `bytes`, or any other contiguous buffer, which is copied; at most `max_message_size` long.\n    \
-                  timeout: Seconds to wait at most; None for ever.\n\n\
-                  Raises:\n    TimeoutError: There was no room.\n    Closed: The channel or this handle was closed.\n    \
-                  TypeError: Not a buffer.\n    ValueError: Too long, or a buffer with gaps.\n\n\
-                  Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=4, mode='spsc')\n    \
-                  >>> tx, rx = ch.producer(), ch.consumer()\n    >>> tx.send(b'some')\n    \
-                  >>> tx.send(bytearray(70), timeout=1.5)\n    >>> rx.receive(), len(rx.receive())\n    (b'some', 70)\n",
-            ),
-            definition(
-                c"try_send",
-                method_o!($class, |_py, this, item| FrameOutlet::try_send(this.get(), item).map(boolean)),
-                c"try_send($self, message, /)\n--\n\n\
-                  Sends one message if there is room, and tells whether; never waits.\n\n\
-                  Args:\n    message: As for `send`.\n\n\
-                  Returns:\n    False if there is no room for it.\n\n\
-                  Raises:\n    Closed: The channel or this handle was closed.\n    \
-                  TypeError: Not a buffer.\n    ValueError: Too long, or a buffer with gaps.\n\n\
-                  Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(bytes, capacity=2, mode='spsc').producer()\n    \
-                  >>> tx.try_send(b'one slot'), tx.try_send(bytes(65)), tx.try_send(b'another')\n    (True, False, True)\n",
-            ),
-            definition(
-                c"send_batch",
-                method_kw!($class, |_py, this, arguments| {
-                    let (batch, timeout) = arguments.item_and_timeout("send_batch", "batch")?;
-                    FrameOutlet::send_batch(this.get(), batch, timeout).map(|()| none())
-                }),
-                c"send_batch($self, batch, /, timeout=None)\n--\n\n\
-                  Sends all messages of an iterable in order, waiting while there is no room.\n\n\
-                  Args:\n    batch: An iterable of what `send` takes. A list or tuple is looked through before anything is sent.\n    \
-                  timeout: Seconds to wait at most, in all; None for ever.\n\n\
-                  Raises:\n    TimeoutError: There was no room for too long.\n    \
-                  Closed: The channel or this handle was closed.\n    TypeError: Not all are buffers.\n    \
-                  ValueError: Too long, or a buffer with gaps.\n\n\
-                  What is raised while sending has the attributes `sent`, how many messages went, and `unsent`, a list of\n\
-                  those that were drawn and did not go.\n\n\
-                  Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=2, mode='spsc')\n    \
-                  >>> tx = ch.producer()\n    >>> try:\n    ...     tx.send_batch([b'a', b'b', b'c'], timeout=0)\n    \
-                  ... except TimeoutError as late:\n    ...     print(late.sent, late.unsent)\n    2 [b'c']\n",
-            ),
-            definition(
-                c"try_send_batch",
-                method_o!($class, |_py, this, batch| FrameOutlet::try_send_batch(this.get(), batch).map(number)),
-                c"try_send_batch($self, batch, /)\n--\n\n\
-                  Sends the first messages of a list or tuple, as many as there is room for; never waits.\n\n\
-                  Args:\n    batch: A list or tuple of what `send` takes.\n\n\
-                  Returns:\n    How many went.\n\n\
-                  Raises what `send_batch` does, but TimeoutError.\n\n\
-                  Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(bytes, capacity=2, mode='spsc').producer()\n    \
-                  >>> tx.try_send_batch([b'a', b'b', b'c'])\n    2\n",
-            ),
-            definition(
-                c"_send_ready",
-                method_o!($class, |_py, this, item| {
-                    Ok(boolean(may_go_on() && FrameOutlet::try_send_ready(this.get(), item)))
-                }),
-                c"_send_ready($self, message, /)\n--\n\nSends a message if that needs no closer look, and no pause.",
-            ),
-        ])
-    };
-}
+const SENDING: SendingDocs = SendingDocs {
+    send: c"send($self, message, /, timeout=None)\n--\n\n\
+          Sends one message, waiting while there is no room.\n\n\
+          Args:\n    message: `bytes`, or any other contiguous buffer, which is copied; at most `max_message_size` long.\n    \
+          timeout: Seconds to wait at most; None for ever.\n\n\
+          Raises:\n    TimeoutError: There was no room.\n    Closed: The channel or this handle was closed.\n    \
+          TypeError: Not a buffer.\n    ValueError: Too long, or a buffer with gaps.\n\n\
+          Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=4, mode='spsc')\n    \
+          >>> tx, rx = ch.producer(), ch.consumer()\n    >>> tx.send(b'some')\n    \
+          >>> tx.send(bytearray(70), timeout=1.5)\n    >>> rx.receive(), len(rx.receive())\n    (b'some', 70)\n",
+    try_send: c"try_send($self, message, /)\n--\n\n\
+          Sends one message if there is room, and tells whether; never waits.\n\n\
+          Args:\n    message: As for `send`.\n\n\
+          Returns:\n    False if there is no room for it.\n\n\
+          Raises:\n    Closed: The channel or this handle was closed.\n    \
+          TypeError: Not a buffer.\n    ValueError: Too long, or a buffer with gaps.\n\n\
+          Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(bytes, capacity=2, mode='spsc').producer()\n    \
+          >>> tx.try_send(b'one slot'), tx.try_send(bytes(65)), tx.try_send(b'another')\n    (True, False, True)\n",
+    send_batch: c"send_batch($self, batch, /, timeout=None)\n--\n\n\
+          Sends all messages of an iterable in order, waiting while there is no room.\n\n\
+          Args:\n    batch: An iterable of what `send` takes. A list, a tuple or an array is looked through before anything is sent.\n    \
+          timeout: Seconds to wait at most, in all; None for ever.\n\n\
+          Raises:\n    TimeoutError: There was no room for too long.\n    \
+          Closed: The channel or this handle was closed.\n    TypeError: Not all are buffers.\n    \
+          ValueError: Too long, or a buffer with gaps.\n\n\
+          What is raised while sending has the attributes `sent`, how many messages went, and `unsent`, a list of\n\
+          those that were drawn and did not go.\n\n\
+          Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=2, mode='spsc')\n    \
+          >>> tx = ch.producer()\n    >>> try:\n    ...     tx.send_batch([b'a', b'b', b'c'], timeout=0)\n    \
+          ... except TimeoutError as late:\n    ...     print(late.sent, late.unsent)\n    2 [b'c']\n",
+    try_send_batch: c"try_send_batch($self, batch, /)\n--\n\n\
+          Sends the first messages of a list, a tuple or an array, as many as there is room for; never waits.\n\n\
+          Args:\n    batch: A list, a tuple or an array of what `send` takes.\n\n\
+          Returns:\n    How many went.\n\n\
+          Raises what `send_batch` does, but TimeoutError.\n\n\
+          Example:\n    >>> import bchan\n    >>> tx = bchan.Channel(bytes, capacity=2, mode='spsc').producer()\n    \
+          >>> tx.try_send_batch([b'a', b'b', b'c'])\n    2\n",
+};
 
-pub(super) static PRODUCER_SENDING: Methods<5> = sending!(BytesProducer);
-pub(super) static CHANNEL_SENDING: Methods<5> = sending!(Channel);
+pub(super) static PRODUCER_SENDING: Methods<5> = sending!(BytesProducer, FrameOutlet, "message", SENDING);
+pub(super) static CHANNEL_SENDING: Methods<5> = sending!(Channel, FrameOutlet, "message", SENDING);
 
 pub(super) static PRODUCER_CLAIMS: Methods<4> = Methods([
     definition(
         c"reserve",
         method_kw!(BytesProducer, |_py, this, arguments| {
             let (nbytes, timeout) = arguments.item_and_timeout("reserve", "nbytes")?;
-            this.get().reserve(nbytes, timeout).and_then(|room| remember(this, room)).map(Bound::into_ptr)
+            this.get().reserve(nbytes, timeout).and_then(|room| remembered(this, room)).map(Bound::into_ptr)
         }),
         c"reserve($self, nbytes, /, timeout=None)\n--\n\n\
           Claims room for a message, to be written in place, waiting for it.\n\n\
@@ -113,7 +79,7 @@ pub(super) static PRODUCER_CLAIMS: Methods<4> = Methods([
         c"try_reserve",
         method_o!(BytesProducer, |_py, this, nbytes| {
             let room = this.get().try_reserve(nbytes)?;
-            room.map(|room| remember(this, room)).transpose().map(or_none)
+            room.map(|room| remembered(this, room)).transpose().map(or_none)
         }),
         c"try_reserve($self, nbytes, /)\n--\n\n\
           Claims room for a message, to be written in place; never waits.\n\n\
@@ -126,8 +92,8 @@ pub(super) static PRODUCER_CLAIMS: Methods<4> = Methods([
     definition(
         c"commit",
         method_kw!(BytesProducer, |py, this, arguments| {
-            let n = arguments.optional("commit", 0, "n")?;
-            this.get().commit(py, n).map(|()| none())
+            let n = arguments.one("commit", "n")?;
+            this.get().reserving().commit(py, n).map(|()| none())
         }),
         c"commit($self, /, n=None)\n--\n\n\
           Sends the first n bytes of the reservation as a message, and ends it.\n\n\
@@ -140,7 +106,7 @@ pub(super) static PRODUCER_CLAIMS: Methods<4> = Methods([
     ),
     definition(
         c"abort",
-        method_noargs!(BytesProducer, |py, this| this.get().abort(py).map(|()| none())),
+        method_noargs!(BytesProducer, |py, this| this.get().reserving().abort(py).map(|()| none())),
         c"abort($self, /)\n--\n\n\
           Ends the reservation and sends nothing.\n\n\
           Raises:\n    RuntimeError: No reservation is open.\n\n\
@@ -149,69 +115,45 @@ pub(super) static PRODUCER_CLAIMS: Methods<4> = Methods([
     ),
 ]);
 
-/// The methods of those who receive.
-macro_rules! receiving {
+const RECEIVING: ReceivingDocs = ReceivingDocs {
+    receive: c"receive($self, /, timeout=None)\n--\n\n\
+          Receives one message, waiting for it.\n\n\
+          Args:\n    timeout: Seconds to wait at most; None for ever.\n\n\
+          Returns:\n    The message, as bytes.\n\n\
+          Raises:\n    EndOfChannel: Nothing more will come.\n    TimeoutError: Nothing came.\n    \
+          Closed: This handle was closed.\n\n\
+          Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=4)\n    \
+          >>> ch.send(b'any length')\n    >>> ch.receive(timeout=1)\n    b'any length'\n",
+    try_receive: c"try_receive($self, /, default=None)\n--\n\n\
+          Receives one message if there is one; never waits.\n\n\
+          Args:\n    default: What to return when the channel is empty.\n\n\
+          Returns:\n    The message, as bytes, or the default.\n\n\
+          Raises:\n    EndOfChannel: Nothing more will come.\n    Closed: This handle was closed.\n\n\
+          Example:\n    >>> import bchan\n    >>> rx = bchan.Channel(bytes, mode='spsc').consumer()\n    \
+          >>> rx.try_receive(default='nothing yet')\n    'nothing yet'\n",
+    receive_batch: c"receive_batch($self, n, /, timeout=None)\n--\n\n\
+          Receives what is there, waiting for the first message.\n\n\
+          Args:\n    n: Messages wanted at most, at least 1.\n    timeout: Seconds to wait at most; None for ever.\n\n\
+          Returns:\n    A new list of bytes, 1 to n long.\n\n\
+          Raises:\n    EndOfChannel: Nothing more will come.\n    TimeoutError: Nothing came.\n    \
+          Closed: This handle was closed.\n\n\
+          Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=4)\n    \
+          >>> ch.send_batch([b'a', b'b', b'c'])\n    >>> ch.receive_batch(2)\n    [b'a', b'b']\n",
+    try_receive_batch: c"try_receive_batch($self, n, /)\n--\n\n\
+          Receives what is there; never waits.\n\n\
+          Args:\n    n: Messages wanted at most, at least 1.\n\n\
+          Returns:\n    A new list of bytes, 0 to n long.\n\n\
+          Raises:\n    EndOfChannel: Nothing more will come.\n    Closed: This handle was closed.\n\n\
+          Example:\n    >>> import bchan\n    >>> bchan.Channel(bytes).try_receive_batch(8)\n    []\n",
+};
+
+pub(super) static CONSUMER_RECEIVING: Methods<5> = receiving!(BytesConsumer, FrameInlet, RECEIVING);
+pub(super) static CHANNEL_RECEIVING: Methods<5> = receiving!(Channel, FrameInlet, RECEIVING);
+
+/// The methods of those who receive into buffers.
+macro_rules! receiving_into {
     ($class:ty) => {
         Methods([
-            definition(
-                c"receive",
-                method_kw!($class, |py, this, arguments| {
-                    FrameInlet::receive(this.get(), py, arguments.timeout("receive")?)
-                }),
-                c"receive($self, /, timeout=None)\n--\n\n\
-                  Receives one message, waiting for it.\n\n\
-                  Args:\n    timeout: Seconds to wait at most; None for ever.\n\n\
-                  Returns:\n    The message, as bytes.\n\n\
-                  Raises:\n    EndOfChannel: Nothing more will come.\n    TimeoutError: Nothing came.\n    \
-                  Closed: This handle was closed.\n\n\
-                  Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=4)\n    \
-                  >>> ch.send(b'any length')\n    >>> ch.receive(timeout=1)\n    b'any length'\n",
-            ),
-            definition(
-                c"try_receive",
-                method_kw!($class, |py, this, arguments| {
-                    let default = arguments.optional("try_receive", 0, "default")?;
-                    let object = FrameInlet::try_receive(this.get(), py)?;
-                    match object.is_null() {
-                        false => Ok(object),
-                        true => Ok(default.map_or_else(none, |default| default.to_owned().into_ptr())),
-                    }
-                }),
-                c"try_receive($self, /, default=None)\n--\n\n\
-                  Receives one message if there is one; never waits.\n\n\
-                  Args:\n    default: What to return when the channel is empty.\n\n\
-                  Returns:\n    The message, as bytes, or the default.\n\n\
-                  Raises:\n    EndOfChannel: Nothing more will come.\n    Closed: This handle was closed.\n\n\
-                  Example:\n    >>> import bchan\n    >>> rx = bchan.Channel(bytes, mode='spsc').consumer()\n    \
-                  >>> rx.try_receive(default='nothing yet')\n    'nothing yet'\n",
-            ),
-            definition(
-                c"receive_batch",
-                method_kw!($class, |_py, this, arguments| {
-                    let (n, timeout) = arguments.item_and_timeout("receive_batch", "n")?;
-                    FrameInlet::receive_batch(this.get(), n, timeout).map(Bound::into_ptr)
-                }),
-                c"receive_batch($self, n, /, timeout=None)\n--\n\n\
-                  Receives what is there, waiting for the first message.\n\n\
-                  Args:\n    n: Messages wanted at most, at least 1.\n    timeout: Seconds to wait at most; None for ever.\n\n\
-                  Returns:\n    A new list of bytes, 1 to n long.\n\n\
-                  Raises:\n    EndOfChannel: Nothing more will come.\n    TimeoutError: Nothing came.\n    \
-                  Closed: This handle was closed.\n\n\
-                  Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=4)\n    \
-                  >>> ch.send_batch([b'a', b'b', b'c'])\n    >>> ch.receive_batch(2)\n    [b'a', b'b']\n",
-            ),
-            definition(
-                c"try_receive_batch",
-                method_o!($class, |_py, this, n| {
-                    FrameInlet::try_receive_batch(this.get(), n).map(Bound::into_ptr)
-                }),
-                c"try_receive_batch($self, n, /)\n--\n\n\
-                  Receives what is there; never waits.\n\n\
-                  Args:\n    n: Messages wanted at most, at least 1.\n\n\
-                  Returns:\n    A new list of bytes, 0 to n long.\n\n\
-                  Raises:\n    EndOfChannel: Nothing more will come.\n    Closed: This handle was closed.\n\n\
-                  Example:\n    >>> import bchan\n    >>> bchan.Channel(bytes).try_receive_batch(8)\n    []\n",
-            ),
             definition(
                 c"receive_into",
                 method_kw!($class, |_py, this, arguments| {
@@ -243,22 +185,12 @@ macro_rules! receiving {
                   Raises what `receive_into` does, but TimeoutError.\n\n\
                   Example:\n    >>> import bchan\n    >>> bchan.Channel(bytes).try_receive_into(bytearray(8)) is None\n    True\n",
             ),
-            definition(
-                c"_receive_ready",
-                method_noargs!($class, |py, this| {
-                    let is_ready = may_go_on();
-                    let object =
-                        if is_ready { FrameInlet::receive_quickly(this.get(), py) } else { ptr::null_mut() };
-                    Ok(if object.is_null() { nothing() } else { object })
-                }),
-                c"_receive_ready($self, /)\n--\n\nReceives a message if that needs no closer look, and no pause.",
-            ),
         ])
     };
 }
 
-pub(super) static CONSUMER_RECEIVING: Methods<7> = receiving!(BytesConsumer);
-pub(super) static CHANNEL_RECEIVING: Methods<7> = receiving!(Channel);
+pub(super) static CONSUMER_INTO: Methods<2> = receiving_into!(BytesConsumer);
+pub(super) static CHANNEL_INTO: Methods<2> = receiving_into!(Channel);
 
 pub(super) static CONSUMER_VIEWS: Methods<3> = Methods([
     definition(
@@ -291,12 +223,12 @@ pub(super) static CONSUMER_VIEWS: Methods<3> = Methods([
     definition(
         c"release",
         method_kw!(BytesConsumer, |_py, this, arguments| {
-            let n = arguments.optional("release", 0, "n")?;
-            this.get().release(n).map(|()| none())
+            let n = arguments.one("release", "n")?;
+            this.get().handle.release(n).map(|()| none())
         }),
-        c"release($self, /, n=1)\n--\n\n\
+        c"release($self, /, n=None)\n--\n\n\
           Ends the view of `peek` and takes its message off the channel.\n\n\
-          Args:\n    n: Messages that are done with: 1, or 0 to leave it; then it comes again.\n\n\
+          Args:\n    n: Messages that are done with: 1, or 0 to leave it; then it comes again. None is 1.\n\n\
           Raises:\n    RuntimeError: No view is open.\n    ValueError: n is beyond 1.\n\n\
           Example:\n    >>> import bchan\n    >>> ch = bchan.Channel(bytes, capacity=4, mode='spsc')\n    \
           >>> tx, rx = ch.producer(), ch.consumer()\n    >>> tx.send(b'again')\n    \

@@ -11,7 +11,6 @@ use crate::call::Patience;
 use crate::channel::Channel;
 use crate::errors::{end_of_channel, with_attribute};
 use crate::frames::receiving::FrameInlet;
-use crate::receiving::unless_ended;
 
 /// Something whose calls receive objects for any process.
 pub(crate) trait PickledInlet {
@@ -29,7 +28,7 @@ pub(crate) trait PickledInlet {
     fn is_ended(&self, py: Python<'_>) -> PyResult<bool>;
 
     #[inline(always)]
-    fn receive_object(&self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
+    fn receive(&self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
         let taken = match self.take(py)? {
             Some(taken) => taken,
             None => self.await_one(py, "receive", timeout)?,
@@ -48,9 +47,18 @@ pub(crate) trait PickledInlet {
         }
     }
 
-    /// Receives a message, if there is one; null if not.
+    /// Receives a message for a task of an event loop, if there is one; null if not.
     #[inline(always)]
-    fn try_receive_object(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+    fn receive_ready(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        match self.take(py)? {
+            Some(taken) => taken.load().map(Bound::into_ptr),
+            None => Ok(std::ptr::null_mut()),
+        }
+    }
+
+    /// The same, which tells the end.
+    #[inline(always)]
+    fn try_receive(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         match self.take(py)? {
             Some(taken) => taken.load().map(Bound::into_ptr),
             None if self.is_ended(py)? => Err(end_of_channel()),
@@ -58,13 +66,7 @@ pub(crate) trait PickledInlet {
         }
     }
 
-    /// Receives a message for an iterator: null at the end of the channel.
-    fn receive_object_or_end(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        let object = unless_ended(py, self.receive_object(py, Timeout::Never))?;
-        Ok(object.unwrap_or(std::ptr::null_mut()))
-    }
-
-    fn receive_objects<'py>(
+    fn receive_batch<'py>(
         &self,
         n: Borrowed<'_, 'py, PyAny>,
         timeout: Timeout,
@@ -77,7 +79,7 @@ pub(crate) trait PickledInlet {
         self.gather(py, wanted, Some(first))
     }
 
-    fn try_receive_objects<'py>(&self, n: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn try_receive_batch<'py>(&self, n: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (py, wanted) = (n.py(), count(n, "n")?);
         match self.take(py)? {
             None if self.is_ended(py)? => Err(end_of_channel()),

@@ -1,17 +1,16 @@
 //! What the sending calls do with objects for any process, of a producer and of a channel that needs none.
 
 use pyo3::Borrowed;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::MOST_OBJECTS;
 use super::encoding::Encoded;
-use crate::arguments::{Timeout, describe};
+use crate::arguments::Timeout;
 use crate::call::Patience;
 use crate::detached::MUCH;
 use crate::frames::buffer::Payload;
 use crate::frames::sending::FrameOutlet;
-use crate::objects::{listed, with_fate};
+use crate::objects::{drawn, listed, listed_to_try, with_fate};
 
 /// Sends a small built-in if nothing is out of the ordinary. Tells whether; if not, nothing was done.
 #[inline(always)]
@@ -26,6 +25,12 @@ pub(crate) fn try_send(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny
     }
     let message = Encoded::of(object, outlet.most())?;
     outlet.send_with(object.py(), |call| call.try_send(object.py(), &message))
+}
+
+/// The same for a task of an event loop.
+#[inline(always)]
+pub(crate) fn send_ready(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
+    try_send(outlet, object)
 }
 
 #[inline(always)]
@@ -72,14 +77,9 @@ fn chunk<'a>(objects: &'a [Bound<'a, PyAny>], most: usize, into: &mut Vec<Chunk<
     chunk(others, most, into)
 }
 
-/// Sends the first objects of a list or tuple, as many as there is room for; tells how many.
+/// Sends the first objects of a list, a tuple or an array, as many as there is room for; tells how many.
 pub(crate) fn try_send_batch(outlet: &impl FrameOutlet, batch: Borrowed<'_, '_, PyAny>) -> PyResult<usize> {
-    let objects = listed(batch).ok_or_else(|| {
-        PyTypeError::new_err(format!(
-            "batch must be a list or tuple, so that what is not sent stays yours, got {}",
-            describe(batch)
-        ))
-    })?;
+    let objects = listed_to_try(batch)?;
     let mut messages = Vec::new();
     chunks(&objects, outlet.most(), &mut messages)?;
     let mut sent = 0;
@@ -117,7 +117,7 @@ fn fill_up(outlet: &impl FrameOutlet, objects: &[Bound<'_, PyAny>]) -> PyResult<
     Ok(sent)
 }
 
-/// Sends all objects of an iterable, waiting while there is no room. Of a list or tuple, all are pickled
+/// Sends all objects of an iterable, waiting while there is no room. Of a list, a tuple or an array, all are pickled
 /// before the first is sent.
 ///
 /// What it raises while sending has `sent`, how many went, and `unsent`, a list of those that were drawn
@@ -134,14 +134,8 @@ pub(crate) fn send_batch(
         let outcome = send_drawn(outlet, py, &objects, &mut sent, &mut patience);
         return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
     }
-    let iterator = batch.try_iter().map_err(|error| {
-        if !error.is_instance_of::<PyTypeError>(py) {
-            return error;
-        }
-        PyTypeError::new_err(format!("batch must be an iterable, got {}", describe(batch)))
-    })?;
     // One by one: what an iterator gives shall not wait for what it gives next.
-    for object in iterator {
+    for object in drawn(batch, "an iterable")? {
         let object = [object.map_err(|error| with_fate(py, error, sent, &[]))?];
         let outcome = send_drawn(outlet, py, &object, &mut 0, &mut patience);
         outcome.map_err(|error| with_fate(py, error, sent, &object))?;

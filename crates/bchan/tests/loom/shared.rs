@@ -46,14 +46,43 @@ fn read_one(rx: &Consumer) -> u64 {
     unsafe { rx.front(1).cast::<u64>().read() }
 }
 
+/// Checks a model of a ring in each mode that has one.
+fn check_rings(preemptions: usize, model: impl Fn(Mode) + Sync + Send + Copy + 'static) {
+    for mode in [Mode::Spmc, Mode::Mpmc] {
+        check(preemptions, move || model(mode));
+    }
+}
+
+/// Sends one message, in a thread that then keeps its handle.
+fn send_one(mut tx: Producer, item: u64) -> JoinHandle<Producer> {
+    thread::spawn(move || {
+        tx.send(item).unwrap();
+        tx
+    })
+}
+
+/// Receives a message if there is one just then, in a thread.
+fn try_receive_one(mut rx: Consumer) -> JoinHandle<Vec<u64>> {
+    thread::spawn(move || Vec::from_iter(rx.try_receive()))
+}
+
+type Receiver = JoinHandle<(Result<u64, Stop>, Consumer)>;
+
 /// Receives one message, in a thread that then keeps its handle.
-fn receive_one(mut rx: Consumer) -> JoinHandle<(Result<u64, Stop>, Consumer)> {
+fn receive_one(mut rx: Consumer) -> Receiver {
     thread::spawn(move || (rx.receive(), rx))
 }
 
+/// The same in two threads.
+fn two_receivers(channel: &Channel) -> [Receiver; 2] {
+    consumers(channel).map(receive_one)
+}
+
 /// What they received; their handles are kept until all are through, for a handle that goes wakes others.
-fn join<const N: usize>(receivers: [JoinHandle<(Result<u64, Stop>, Consumer)>; N]) -> [Result<u64, Stop>; N] {
-    receivers.map(|receiver| receiver.join().unwrap()).each_ref().map(|(seen, _)| *seen)
+fn join(receivers: [Receiver; 2]) -> [Result<u64, Stop>; 2] {
+    let mut seen = receivers.map(|receiver| receiver.join().unwrap()).each_ref().map(|(seen, _)| *seen);
+    seen.sort_by_key(|seen| seen.unwrap_or(u64::MAX));
+    seen
 }
 
 fn sorted(items: impl IntoIterator<Item = u64>) -> Vec<u64> {
@@ -86,38 +115,32 @@ fn two_producers_and_a_consumer() {
 
 #[test]
 fn a_producer_and_two_consumers() {
-    for mode in [Mode::Spmc, Mode::Mpmc] {
-        check(1, move || {
-            let channel = ring(mode, 1, 1);
-            let ([mut tx], rxs) = (producers(&channel), consumers::<2>(&channel));
-            let receivers = rxs.map(receive_one);
-            tx.send(1_u64).unwrap();
-            tx.send(2_u64).unwrap();
-            let seen = join(receivers).map(Result::unwrap);
-            assert_eq!(sorted(seen), [1, 2]);
-            drop(tx);
-        });
-    }
+    check_rings(1, |mode| {
+        let channel = ring(mode, 1, 1);
+        let ([mut tx], receivers) = (producers(&channel), two_receivers(&channel));
+        tx.send(1_u64).unwrap();
+        tx.send(2_u64).unwrap();
+        assert_eq!(join(receivers), [Ok(1), Ok(2)]);
+        drop(tx);
+    });
 }
 
 /// Nobody waits, so that nothing but the states protects the slots.
 #[test]
 fn shared_slots_are_safe_while_nobody_waits() {
-    for mode in [Mode::Spmc, Mode::Mpmc] {
-        check(3, move || {
-            let channel = ring(mode, 1, 1);
-            let ([mut tx], [mut rx, mut other]) = (producers(&channel), consumers(&channel));
-            turn(&mut tx, &mut rx, 1);
-            let sender = thread::spawn(move || (send_without_waiting(&mut tx, 0..2), tx));
-            let receiver = thread::spawn(move || Vec::from_iter(other.try_receive::<u64>()));
-            let mut seen: Vec<u64> = (0..2).filter_map(|_| rx.try_receive()).collect();
-            let (accepted, tx) = sender.join().unwrap();
-            drop(tx);
-            seen.extend(receiver.join().unwrap());
-            seen.extend(drain(&mut rx));
-            assert_eq!(sorted(seen), accepted);
-        });
-    }
+    check_rings(3, |mode| {
+        let channel = ring(mode, 1, 1);
+        let ([mut tx], [mut rx, other]) = (producers(&channel), consumers(&channel));
+        turn(&mut tx, &mut rx, 1);
+        let sender = thread::spawn(move || (send_without_waiting(&mut tx, 0..2), tx));
+        let receiver = try_receive_one(other);
+        let mut seen: Vec<u64> = (0..2).filter_map(|_| rx.try_receive()).collect();
+        let (accepted, tx) = sender.join().unwrap();
+        drop(tx);
+        seen.extend(receiver.join().unwrap());
+        seen.extend(drain(&mut rx));
+        assert_eq!(sorted(seen), accepted);
+    });
 }
 
 #[test]
@@ -253,13 +276,10 @@ fn dropped_reservation_lets_a_parked_consumer_go_on() {
 fn passing_slots_given_up_wakes_a_parked_producer() {
     check(2, || {
         let channel = mpmc(2);
-        let ([mut first, mut second, mut tx], [mut rx]) = (producers(&channel), consumers(&channel));
+        let ([mut first, mut second, tx], [mut rx]) = (producers(&channel), consumers(&channel));
         assert!(reserve_one(&mut first, 100) && reserve_one(&mut second, 200));
         first.commit(0).unwrap();
-        let sender = thread::spawn(move || {
-            tx.send(300_u64).unwrap();
-            tx
-        });
+        let sender = send_one(tx, 300);
         assert_eq!(rx.try_receive::<u64>(), None);
         let _tx = sender.join().unwrap();
         second.commit(1).unwrap();
@@ -298,9 +318,9 @@ fn message_handed_back_is_taken_by_another() {
 fn slot_of_a_message_handed_back_is_read_before_it_is_written() {
     check(2, || {
         let channel = mpmc(1);
-        let ([mut tx], [mut rx, mut other]) = (producers(&channel), consumers(&channel));
+        let ([mut tx], [mut rx, other]) = (producers(&channel), consumers(&channel));
         tx.send(100_u64).unwrap();
-        let taker = thread::spawn(move || Vec::from_iter(other.try_receive::<u64>()));
+        let taker = try_receive_one(other);
         let sender = thread::spawn(move || send_without_waiting(&mut tx, [101]));
         if rx.peek(1) == 1 {
             assert!((100..102).contains(&read_one(&rx)));
@@ -343,12 +363,12 @@ fn messages_handed_back_are_taken_once() {
 fn messages_handed_back_while_others_take_some_are_found() {
     check(2, || {
         let channel = mpmc(4);
-        let ([mut tx], [mut first, mut second, mut third, mut fourth]) =
+        let ([mut tx], [mut first, mut second, mut third, fourth]) =
             (producers(&channel), consumers(&channel));
         tx.send_all(&[100_u64, 101, 102]).unwrap();
         assert_eq!((first.peek(1), second.peek(1), third.peek(1)), (1, 1, 1));
         first.release(0);
-        let taker = thread::spawn(move || Vec::from_iter(fourth.try_receive::<u64>()));
+        let taker = try_receive_one(fourth);
         let giver = thread::spawn(move || drop(second));
         let mut seen = Vec::from_iter(first.try_receive::<u64>());
         seen.extend(taker.join().unwrap());
@@ -414,37 +434,30 @@ fn dropped_consumer_passes_its_wake_up_on() {
 
 #[test]
 fn closing_a_ring_and_sending() {
-    for mode in [Mode::Spmc, Mode::Mpmc] {
-        check(2, move || {
-            let channel = ring(mode, 2, 1);
-            let ([mut tx], [mut rx]) = (producers(&channel), consumers(&channel));
-            let sender = thread::spawn(move || (send_until_closed(&mut tx, 0..2), tx));
-            let closing = channel.clone();
-            let closer = thread::spawn(move || closing.close());
-            let seen = drain(&mut rx);
-            let (accepted, _tx) = sender.join().unwrap();
-            assert_eq!(seen, accepted);
-            assert!(channel.is_empty());
-            closer.join().unwrap();
-        });
-    }
+    check_rings(2, |mode| {
+        let channel = ring(mode, 2, 1);
+        let ([mut tx], [mut rx]) = (producers(&channel), consumers(&channel));
+        let sender = thread::spawn(move || (send_until_closed(&mut tx, 0..2), tx));
+        let closing = channel.clone();
+        let closer = thread::spawn(move || closing.close());
+        let seen = drain(&mut rx);
+        let (accepted, _tx) = sender.join().unwrap();
+        assert_eq!(seen, accepted);
+        assert!(channel.is_empty());
+        closer.join().unwrap();
+    });
 }
 
 #[test]
 fn closing_a_ring_tells_two_consumers() {
-    for mode in [Mode::Spmc, Mode::Mpmc] {
-        check(1, move || {
-            let channel = ring(mode, 1, 1);
-            let ([mut tx], rxs) = (producers(&channel), consumers::<2>(&channel));
-            let receivers = rxs.map(receive_one);
-            assert_eq!(tx.try_send(1_u64), Ok(true));
-            channel.close();
-            let mut seen = join(receivers);
-            seen.sort_by_key(|seen| seen.is_err());
-            assert_eq!(seen, [Ok(1), Err(Stop::Ended)]);
-            drop(tx);
-        });
-    }
+    check_rings(1, |mode| {
+        let channel = ring(mode, 1, 1);
+        let ([mut tx], receivers) = (producers(&channel), two_receivers(&channel));
+        assert_eq!(tx.try_send(1_u64), Ok(true));
+        channel.close();
+        assert_eq!(join(receivers), [Ok(1), Err(Stop::Ended)]);
+        drop(tx);
+    });
 }
 
 /// The claim ends after the close: both consumers have to hear of it, though nothing is sent.
@@ -474,9 +487,7 @@ fn closing_with_an_open_claim_tells_who_waits() {
         // SAFETY: the slot is ours.
         unsafe { tx.slots(1).cast::<u64>().write(100) };
         tx.commit(1).unwrap();
-        let mut seen = join(receivers);
-        seen.sort_by_key(|seen| seen.is_err());
-        assert_eq!(seen, [Ok(100), Err(Stop::Ended)]);
+        assert_eq!(join(receivers), [Ok(100), Err(Stop::Ended)]);
         drop(tx);
     });
 }
@@ -501,8 +512,7 @@ fn closing_a_ring_wakes_two_parked_producers() {
 fn last_producer_leaving_tells_two_consumers() {
     check(1, || {
         let channel = mpmc(2);
-        let ([tx], rxs) = (producers(&channel), consumers::<2>(&channel));
-        let receivers = rxs.map(receive_one);
+        let ([tx], receivers) = (producers(&channel), two_receivers(&channel));
         drop(tx);
         assert_eq!(join(receivers), [Err(Stop::Ended); 2]);
     });
@@ -513,13 +523,10 @@ fn last_producer_leaving_tells_two_consumers() {
 fn last_message_and_the_end_reach_two_consumers() {
     check(1, || {
         let channel = mpmc(2);
-        let ([mut tx], rxs) = (producers(&channel), consumers::<2>(&channel));
-        let receivers = rxs.map(receive_one);
+        let ([mut tx], receivers) = (producers(&channel), two_receivers(&channel));
         tx.send(1_u64).unwrap();
         drop(tx);
-        let mut seen = join(receivers);
-        seen.sort_by_key(|seen| seen.is_err());
-        assert_eq!(seen, [Ok(1), Err(Stop::Ended)]);
+        assert_eq!(join(receivers), [Ok(1), Err(Stop::Ended)]);
     });
 }
 
@@ -562,16 +569,14 @@ fn two_messages_wake_two_consumers() {
     for is_batch in [false, true] {
         check(if is_batch { 2 } else { 1 }, move || {
             let channel = mpmc(2);
-            let ([mut tx], rxs) = (producers(&channel), consumers::<2>(&channel));
-            let receivers = rxs.map(receive_one);
+            let ([mut tx], receivers) = (producers(&channel), two_receivers(&channel));
             if is_batch {
                 tx.send_all(&[1_u64, 2]).unwrap();
             } else {
                 tx.send(1_u64).unwrap();
                 tx.send(2_u64).unwrap();
             }
-            let seen = join(receivers).map(Result::unwrap);
-            assert_eq!(sorted(seen), [1, 2]);
+            assert_eq!(join(receivers), [Ok(1), Ok(2)]);
             drop(tx);
         });
     }
@@ -581,15 +586,11 @@ fn two_messages_wake_two_consumers() {
 fn two_producers_wake_two_consumers() {
     check(1, || {
         let channel = mpmc(2);
-        let ([mut first, mut second], rxs) = (producers(&channel), consumers::<2>(&channel));
+        let ([first, mut second], rxs) = (producers(&channel), consumers::<2>(&channel));
         let receivers = rxs.map(receive_one);
-        let sender = thread::spawn(move || {
-            first.send(1_u64).unwrap();
-            first
-        });
+        let sender = send_one(first, 1);
         second.send(2_u64).unwrap();
-        let seen = join(receivers).map(Result::unwrap);
-        assert_eq!(sorted(seen), [1, 2]);
+        assert_eq!(join(receivers), [Ok(1), Ok(2)]);
         drop((sender.join().unwrap(), second));
     });
 }
@@ -600,12 +601,7 @@ fn release_of_two_slots_wakes_two_producers() {
         let channel = mpmc(2);
         let ([mut tx, first, second], [mut rx]) = (producers(&channel), consumers(&channel));
         tx.send_all(&[1_u64, 2]).unwrap();
-        let senders = [first, second].map(|mut tx| {
-            thread::spawn(move || {
-                tx.send(3_u64).unwrap();
-                tx
-            })
-        });
+        let senders = [first, second].map(|tx| send_one(tx, 3));
         assert_eq!(rx.try_receive_into(&mut [0_u64; 2]), 2);
         let _kept = senders.map(|sender| sender.join().unwrap());
         assert_eq!(channel.len(), 2);
@@ -681,12 +677,9 @@ fn deadline_that_passes_takes_no_consumers_wake_up() {
 fn deadline_that_passes_takes_no_producers_wake_up() {
     check(2, || {
         let channel = mpmc(1);
-        let ([mut tx, mut hasty, mut patient], [mut rx]) = (producers(&channel), consumers(&channel));
+        let ([mut tx, mut hasty, patient], [mut rx]) = (producers(&channel), consumers(&channel));
         tx.send(0_u64).unwrap();
-        let waiter = thread::spawn(move || {
-            patient.send(1_u64).unwrap();
-            patient
-        });
+        let waiter = send_one(patient, 1);
         let leaver = thread::spawn(move || {
             let has_sent = hasty.wait_for_space(passing()).is_ok() && hasty.try_send(2_u64) == Ok(true);
             (has_sent, hasty)

@@ -6,31 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
-use pyo3::{Borrowed, PyClass, ffi};
+use pyo3::{Borrowed, ffi};
 
-use super::Producer;
-use crate::detached::detached;
+use super::ReservingClass;
 use crate::frames::producer::BytesProducer;
-
-/// A producer that reserves.
-pub(crate) trait Reserves {
-    /// Whether a reservation of it holds others up.
-    fn holds_others_up(&self) -> bool;
-
-    /// Whether its open reservation was made by this thread.
-    fn has_reserved(&self, thread: u64) -> bool;
-
-    /// Gives the reservation of this thread back; false if another thread is inside.
-    fn try_abandon(&self, py: Python<'_>, thread: u64) -> bool;
-
-    /// Gives the reservation back if this thread made it, which ends.
-    fn abandon(&self, py: Python<'_>, thread: u64) {
-        while self.has_reserved(thread) && !self.try_abandon(py, thread) {
-            // Another thread is inside, for a moment: while a reservation is open no call waits.
-            detached(py, std::thread::yield_now);
-        }
-    }
-}
+use crate::producer::Producer;
 
 /// The producers that have reserved slots in one thread. Opaque to Python.
 #[pyclass(frozen, module = "bchan._core")]
@@ -56,41 +36,22 @@ impl Drop for Reserving {
         for producer in producers.drain(..) {
             let Some(producer) = producer.into_bound(py).upgrade() else { continue };
             if let Ok(producer) = producer.cast::<Producer>() {
-                producer.get().abandon(py, self.thread);
+                producer.get().reserving().abandon(py, self.thread);
             } else if let Ok(producer) = producer.cast::<BytesProducer>() {
-                producer.get().abandon(py, self.thread);
+                producer.get().reserving().abandon(py, self.thread);
             }
         }
     }
 }
 
 /// The thread that runs.
-pub(crate) fn this_thread() -> u64 {
+pub(super) fn this_thread() -> u64 {
     // SAFETY: it asks the system.
     unsafe { libc::pthread_self() as u64 }
 }
 
-/// Has the reservation that a producer just made given up if this thread ends; gives its slots.
-pub(crate) fn remember<'py, P>(
-    producer: Borrowed<'_, 'py, P>,
-    slots: Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>>
-where
-    P: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Reserves + Sync,
-{
-    if !producer.get().holds_others_up() {
-        return Ok(slots);
-    }
-    match note(producer.as_any().as_borrowed()) {
-        Ok(()) => Ok(slots),
-        Err(error) => {
-            producer.get().abandon(producer.py(), this_thread());
-            Err(error)
-        }
-    }
-}
-
-fn note(producer: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
+/// Has the reservations of a producer in this thread given up if the thread ends.
+pub(super) fn remember(producer: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
     let py = producer.py();
     let key = pyo3::intern!(py, "bchan._core.Reserving");
     // SAFETY: the running thread's dictionary, or null when it has none to give.

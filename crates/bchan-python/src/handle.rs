@@ -1,0 +1,196 @@
+//! What all handles are made of: the core's handle behind a gate, and what is open between two calls.
+
+use std::cell::UnsafeCell;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::channel::Channel;
+use crate::contents::Contents;
+use crate::errors::Closed;
+use crate::gate::{Gate, Pass};
+use crate::passing::Passable;
+
+/// What a handle has open between two calls, such as a view of the ring. While it does, most calls are
+/// refused.
+pub(crate) trait Open {
+    /// What to say then.
+    const REFUSAL: &'static str;
+
+    fn is_open(&self) -> bool;
+}
+
+/// Of a handle that never has anything open.
+impl Open for () {
+    const REFUSAL: &'static str = "";
+
+    #[inline(always)]
+    fn is_open(&self) -> bool {
+        false
+    }
+}
+
+/// What a call works on, once the gate has let it in.
+pub(crate) struct Inner<H, O> {
+    /// The core's handle; `None` once closed.
+    pub(crate) core: Option<H>,
+    pub(crate) open: O,
+}
+
+impl<H: Passable, O: Open> Inner<H, O> {
+    /// The core's handle, if nothing is open.
+    #[inline(always)]
+    pub(crate) fn quickly(&mut self) -> Option<&mut H> {
+        if self.open.is_open() { None } else { self.core.as_mut() }
+    }
+
+    /// The core's handle, or why there is none to be had.
+    #[inline(always)]
+    pub(crate) fn idle(&mut self) -> PyResult<&mut H> {
+        self.both().map(|(core, _)| core)
+    }
+
+    /// The same, and what is under way nevertheless.
+    #[inline(always)]
+    pub(crate) fn both(&mut self) -> PyResult<(&mut H, &mut O)> {
+        match (&mut self.core, self.open.is_open()) {
+            (Some(core), false) => Ok((core, &mut self.open)),
+            (_, is_open) => Err(Self::refusal(is_open)),
+        }
+    }
+
+    #[cold]
+    fn refusal(is_open: bool) -> PyErr {
+        if is_open {
+            PyRuntimeError::new_err(O::REFUSAL)
+        } else {
+            Closed::new_err(format!("this {} is closed", H::WHAT))
+        }
+    }
+}
+
+/// A handle of the core, of kind `H`, as one of Python's.
+pub(crate) struct Handle<H: Passable, O> {
+    pub(crate) gate: Gate,
+    inner: UnsafeCell<Inner<H, O>>,
+    /// Owner of the views, and of messages that are objects.
+    pub(crate) contents: Py<Contents>,
+}
+
+// SAFETY: `inner` is touched only by a call that holds the gate's pass.
+unsafe impl<H: Passable + Send, O: Send> Sync for Handle<H, O> {}
+
+impl<H: Passable, O: Open> Handle<H, O> {
+    /// Registered by `register` last: a handle that comes and fails would be one that has left.
+    pub(crate) fn new(
+        py: Python<'_>,
+        channel: &Channel,
+        open: O,
+        register: impl FnOnce() -> PyResult<H>,
+    ) -> PyResult<Self> {
+        let contents = channel.contents().clone_ref(py);
+        let core = Some(register()?);
+        let gate = if channel.is_shared() { Gate::fresh(H::WHAT) } else { Gate::new(H::WHAT) };
+        Ok(Self { gate, inner: UnsafeCell::new(Inner { core, open }), contents })
+    }
+
+    /// Lets a call in, or says why it can't.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
+    pub(crate) fn enter(&self) -> PyResult<(Pass<'_>, &mut Inner<H, O>)> {
+        if self.gate.is_fresh() {
+            self.begin()?;
+        }
+        let pass = self.gate.enter()?;
+        // SAFETY: the pass keeps every other call out while this reference is used.
+        Ok((pass, unsafe { &mut *self.inner.get() }))
+    }
+
+    /// Lets a call in, if it can.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
+    pub(crate) fn enter_quickly(&self) -> Option<(Pass<'_>, &mut Inner<H, O>)> {
+        let pass = self.gate.enter_quickly()?;
+        // SAFETY: the pass keeps every other call out while this reference is used.
+        Some((pass, unsafe { &mut *self.inner.get() }))
+    }
+
+    /// Lets a call in that wants nothing open, or says why it can't.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
+    pub(crate) fn enter_idle(&self) -> PyResult<(Pass<'_>, &mut H)> {
+        let (pass, inner) = self.enter()?;
+        Ok((pass, inner.idle()?))
+    }
+
+    /// What `work` does with a handle that was never used, while all calls are kept out.
+    ///
+    /// # Safety
+    /// To be called only while the gate keeps them out.
+    pub(crate) unsafe fn unused<T>(&self, work: impl FnOnce(&mut H) -> T) -> T {
+        // SAFETY: as the caller says.
+        work(unsafe { &mut *self.inner.get() }.core.as_mut().expect("it is open"))
+    }
+
+    /// Closes it; `end` ends what is open, and gives what goes last, as that may run Python code. Closing
+    /// twice is harmless.
+    pub(crate) fn close<T>(&self, end: impl FnOnce(&mut O) -> T) -> PyResult<()> {
+        if self.gate.close_fresh() {
+            // SAFETY: the gate is closed, and nobody is inside.
+            drop(unsafe { &mut *self.inner.get() }.core.take());
+        }
+        if self.gate.is_closed() {
+            return Ok(());
+        }
+        let (pass, inner) = self.enter()?;
+        let (ended, core) = (end(&mut inner.open), inner.core.take());
+        pass.close();
+        drop(core);
+        drop(ended);
+        Ok(())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    /// What `ask` tells of what is open; false once closed.
+    pub(crate) fn has_open(&self, ask: impl FnOnce(&O) -> bool) -> PyResult<bool> {
+        if self.gate.is_closed() {
+            return Ok(false);
+        }
+        let (_pass, inner) = self.enter()?;
+        Ok(ask(&inner.open))
+    }
+
+    /// Has `arm` see to an eventfd being written, unless there is no need to wait: then true.
+    pub(crate) fn arm(&self, arm: impl FnOnce(&mut H) -> bool) -> PyResult<bool> {
+        let (_pass, inner) = self.enter()?;
+        Ok(inner.core.as_mut().is_none_or(arm))
+    }
+
+    /// Takes back what `arm` did; harmless if there is nothing to take back.
+    pub(crate) fn disarm(&self, alarm: i32) {
+        self.contents.get().disarm(alarm);
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 gives it")]
+    pub(crate) fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.contents)
+    }
+
+    /// What is open, when the handle goes.
+    pub(crate) fn open_mut(&mut self) -> &mut O {
+        &mut self.inner.get_mut().open
+    }
+}
+
+impl<H: Passable, O> Drop for Handle<H, O> {
+    fn drop(&mut self) {
+        if !self.gate.is_home() {
+            // The parent process still uses what we would give back.
+            std::mem::forget(self.inner.get_mut().core.take());
+        }
+    }
+}

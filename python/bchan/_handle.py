@@ -1,0 +1,43 @@
+"""What all handles have in common, of whatever messages."""
+
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from bchan import _sharing
+from bchan._leaving import Closing
+
+if TYPE_CHECKING:
+    from bchan._channel import Channel
+
+
+class _Native(Protocol):
+    """What the native part of a handle does."""
+
+    _channel: "Channel | None"
+
+    @property
+    def closed(self) -> bool: ...
+    def _ticket(self) -> tuple[int, int]: ...
+
+
+class Handle(Closing):
+    """A handle, which can be passed to another process as long as it was never used.
+
+    The native class comes after it among the bases. The class of both has the slot `_channel`:
+    only one of the bases may have any.
+    """
+
+    __slots__ = ()
+    _channel: "Channel | None"
+
+    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
+        """Register; see `Channel.producer` and `Channel.consumer`."""
+        self = super().__new__(cls, channel, ticket)  # type: ignore[call-arg]
+        # With it the handle is passed to another process.
+        self._channel = channel if channel.shared else None  # type: ignore[misc]
+        return self
+
+    def __reduce__(self: _Native) -> tuple[Any, ...]:
+        return type(self), (_sharing.checked(self._channel), self._ticket())
+
+    def __repr__(self: _Native) -> str:
+        return f"<bchan.{type(self).__name__} {'closed' if self.closed else 'open'}>"
