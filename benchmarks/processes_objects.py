@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import bchan
+import bchan.multiprocessing
 from bchan.bench.machine import this_machine
 
 RUNS = 5
@@ -128,6 +129,13 @@ def contenders() -> list[Contender]:
         Contender("bchan, mpmc", make_mpmc, _bchan_send, _bchan_receive, 400_000),
         Contender(f"bchan, spsc, batches of {BATCH}", make_spsc, *batches, 1_000_000),
         Contender(f"bchan, mpmc, batches of {BATCH}", make_mpmc, *batches, 1_000_000),
+        Contender(
+            "bchan.multiprocessing.Queue",
+            functools.partial(bchan.multiprocessing.Queue, CAPACITY),
+            _queue_send,
+            _queue_receive,
+            200_000,
+        ),
         Contender(
             "multiprocessing.Queue",
             functools.partial(ctx.Queue, CAPACITY),

@@ -20,6 +20,11 @@ def load(suite: str, module: str, members: Mapping[str, object]) -> Tests:
     The stand-in has these members and no others. Skips where Python comes without its tests, as
     Debian's does.
     """
+    return found_in(vars(load_module(suite, module, members)))
+
+
+def load_module(suite: str, module: str, members: Mapping[str, object]) -> ModuleType:
+    """The same, before its tests are looked for."""
     original = pytest.importorskip(suite, reason=f"this Python comes without {suite}")
     stand_in = ModuleType(module)
     vars(stand_in).update(members)
@@ -29,9 +34,14 @@ def load(suite: str, module: str, members: Mapping[str, object]) -> Tests:
         patch.setitem(sys.modules, module, stand_in)
         patch.setattr("test.support.import_helper.import_fresh_module", _fresh(stand_in))
         original.__spec__.loader.exec_module(copy)
+    return copy
+
+
+def found_in(namespace: Mapping[str, object]) -> Tests:
+    """The tests of a module."""
     return {
         f"{case.__name__}.{method}": partial(case, method)
-        for case in vars(copy).values()
+        for case in list(namespace.values())
         if isinstance(case, type) and issubclass(case, unittest.TestCase)
         if not getattr(case, "__unittest_skip__", False)
         for method in unittest.defaultTestLoader.getTestCaseNames(case)

@@ -1,8 +1,12 @@
-"""What the tests have in common: threads whose exceptions are seen, and waits with a deadline."""
+"""What the tests have in common: threads and processes whose failures are seen, waits that end."""
 
+import gc
+import multiprocessing
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import bchan
@@ -83,3 +87,32 @@ def together(works: Sequence[Callable[[], T]]) -> list[T]:
 
     tasks = [Task(lambda work=work: run(work)) for work in works]  # type: ignore[misc]
     return [task.result() for task in tasks]
+
+
+def start(ctx: Any, work: Callable[..., object], *args: object) -> Any:
+    """Run in a process of its own."""
+    process = ctx.Process(target=work, args=args)
+    process.start()
+    return process
+
+
+def end(*processes: Any) -> None:
+    """Wait for their end, and refuse one that failed."""
+    for process in processes:
+        process.join(DEADLINE)
+        assert process.exitcode == 0
+
+
+def leaving_nothing() -> Iterator[None]:
+    """As a fixture: no process, no file in /dev/shm, no descriptor stays behind."""
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
+    gc.collect()
+    prefix = f"bchan-{os.geteuid()}-"
+    assert not list(Path("/dev/shm").glob(f"{prefix}test-*"))  # noqa: S108
+    # The server of forkserver and the tracker of spawn keep some, once.
+    assert len(os.listdir("/proc/self/fd")) <= before + 8  # noqa: PTH208

@@ -1,6 +1,7 @@
-"""The promises, over every mode, message type and way of sending and receiving."""
+"""The promises, over every place, mode, message type and way of sending and receiving."""
 
 import random
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ DTYPES = [
 ]
 CAPACITIES = [1, 2, 64, 4096]
 
+Make = Callable[..., Channel]
 Send = Callable[[Producer, np.ndarray[Any, Any]], object]
 Receive = Callable[[Consumer], Iterator[Any]]
 
@@ -134,11 +136,21 @@ def items_of(dtype: Any, n: int, seed: int = 7) -> np.ndarray[Any, Any]:
     return raw.reshape(-1).view(dtype)
 
 
+@pytest.fixture(params=["heap", "shared"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """What makes a channel in a place: in this process, or in memory that processes share."""
+    if request.param == "heap":
+        return Channel
+    if sys.platform != "linux":
+        pytest.skip("shared channels need Linux")
+    return partial(Channel, shared=True)
+
+
 @pytest.mark.parametrize("capacity", CAPACITIES)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_type_arrives_unchanged_in_order_and_once(
-    mode: Any, dtype: Any, capacity: int
+    make: Make, mode: Any, dtype: Any, capacity: int
 ) -> None:
     items = items_of(dtype, 500)
     sends, receives = list(SENDS), [receive_singles, receive_batches]
@@ -151,7 +163,7 @@ def test_every_type_arrives_unchanged_in_order_and_once(
         receives += [partial(receive_into, dtype=items.dtype), receive_in_place]
     for send in sends:
         for receive in receives:
-            ch = Channel(dtype, capacity=capacity, mode=mode)
+            ch = make(dtype, capacity=capacity, mode=mode)
             rx = ch.consumer()
             with ch.producer() as tx:
                 sending = Task(partial(_send_and_close, send, tx, items))
@@ -171,10 +183,10 @@ def _send_and_close(send: Send, tx: Producer, items: np.ndarray[Any, Any]) -> No
 @pytest.mark.parametrize("dtype", ["u8", "O"])
 @pytest.mark.parametrize("mode", MANY)
 def test_each_producers_messages_arrive_in_its_order(
-    mode: Mode, dtype: str, producers: int, capacity: int
+    make: Make, mode: Mode, dtype: str, producers: int, capacity: int
 ) -> None:
     each = (30_000 if capacity > 1 else 6_000) // producers
-    ch = Channel(dtype, capacity=capacity, mode=mode, max_producers=producers)
+    ch = make(dtype, capacity=capacity, mode=mode, max_producers=producers)
 
     def produce(number: int, tx: Producer) -> None:
         rng = random.Random(number)
@@ -201,8 +213,10 @@ def test_each_producers_messages_arrive_in_its_order(
 
 @pytest.mark.parametrize("capacity", [1, 2, 100])
 @pytest.mark.parametrize("mode", MANY)
-def test_no_more_than_capacity_messages_are_in_flight(mode: Mode, capacity: int) -> None:
-    ch = Channel("u2", capacity=capacity, mode=mode, max_producers=2)
+def test_no_more_than_capacity_messages_are_in_flight(
+    make: Make, mode: Mode, capacity: int
+) -> None:
+    ch = make("u2", capacity=capacity, mode=mode, max_producers=2)
     tx, other = ch.producer(), ch.producer()
     while tx.try_send(1):
         assert len(ch) <= ch.capacity
@@ -216,13 +230,13 @@ def test_no_more_than_capacity_messages_are_in_flight(mode: Mode, capacity: int)
     assert ch.stats().sent == ch.capacity + has_its_own
 
 
-def test_capacity_is_rounded_up_to_a_power_of_two() -> None:
-    capacities = [Channel("u1", capacity=c).capacity for c in (1, 2, 3, 5, 1000, 1024)]
+def test_capacity_is_rounded_up_to_a_power_of_two(make: Make) -> None:
+    capacities = [make("u1", capacity=c).capacity for c in (1, 2, 3, 5, 1000, 1024)]
     assert capacities == [1, 2, 4, 8, 1024, 1024]
 
 
-def test_a_batch_longer_than_the_ring_goes_in_pieces() -> None:
-    ch = Channel("u4", capacity=16, mode="spsc")
+def test_a_batch_longer_than_the_ring_goes_in_pieces(make: Make) -> None:
+    ch = make("u4", capacity=16, mode="spsc")
     items = np.arange(10_000, dtype=np.uint32)
     with ch.producer() as tx:
         sending = Task(partial(_send_and_close, Producer.send_batch, tx, items))
@@ -230,8 +244,8 @@ def test_a_batch_longer_than_the_ring_goes_in_pieces() -> None:
         sending.result()
 
 
-def test_a_large_batch_is_copied_without_the_gil_and_arrives_whole() -> None:
-    ch = Channel("u8", capacity=1 << 18, mode="spsc")
+def test_a_large_batch_is_copied_without_the_gil_and_arrives_whole(make: Make) -> None:
+    ch = make("u8", capacity=1 << 18, mode="spsc")
     items = np.arange(1 << 20, dtype=np.uint64)
     buffer = np.zeros(1 << 20, dtype=np.uint64)
     rx, received = ch.consumer(), 0
@@ -246,8 +260,8 @@ def test_a_large_batch_is_copied_without_the_gil_and_arrives_whole() -> None:
 
 
 @pytest.mark.parametrize("mode", MANY)
-def test_an_idle_producer_delays_nobody(mode: Mode) -> None:
-    ch = Channel("u4", capacity=8, mode=mode, max_producers=512)
+def test_an_idle_producer_delays_nobody(make: Make, mode: Mode) -> None:
+    ch = make("u4", capacity=8, mode=mode, max_producers=512)
     idle = [ch.producer() for _ in range(511)]
     rx = ch.consumer()
     with ch.producer() as tx:
@@ -258,8 +272,10 @@ def test_an_idle_producer_delays_nobody(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MANY)
-def test_a_producer_may_come_late_and_leave_early_and_its_place_is_used_again(mode: Mode) -> None:
-    ch = Channel("u4", capacity=64, mode=mode, max_producers=2)
+def test_a_producer_may_come_late_and_leave_early_and_its_place_is_used_again(
+    make: Make, mode: Mode
+) -> None:
+    ch = make("u4", capacity=64, mode=mode, max_producers=2)
     keeper, rx, expected = ch.producer(), ch.consumer(), []
     for n in range(300):
         with ch.producer() as tx:
@@ -273,8 +289,8 @@ def test_a_producer_may_come_late_and_leave_early_and_its_place_is_used_again(mo
     assert drain(rx) == expected
 
 
-def test_a_flooding_producer_does_not_starve_another() -> None:
-    ch = Channel("u4", capacity=65_536, mode="mpsc", max_producers=2)
+def test_a_flooding_producer_does_not_starve_another(make: Make) -> None:
+    ch = make("u4", capacity=65_536, mode="mpsc", max_producers=2)
     flood, other, rx = ch.producer(), ch.producer(), ch.consumer()
     flood.send_batch(np.zeros(65_536, dtype=np.uint32))
     assert rx.receive() == 0
@@ -284,8 +300,8 @@ def test_a_flooding_producer_does_not_starve_another() -> None:
 
 
 @pytest.mark.parametrize("mode", MANY)
-def test_producers_come_and_go_from_many_threads_at_any_time(mode: Mode) -> None:
-    ch = Channel("u8", capacity=32, mode=mode, max_producers=4)
+def test_producers_come_and_go_from_many_threads_at_any_time(make: Make, mode: Mode) -> None:
+    ch = make("u8", capacity=32, mode=mode, max_producers=4)
     keeper, rx = ch.producer(), ch.consumer()
     registered = threading.Semaphore(3)
 
@@ -302,8 +318,10 @@ def test_producers_come_and_go_from_many_threads_at_any_time(mode: Mode) -> None
 
 
 @pytest.mark.parametrize("mode", MANY)
-def test_the_end_comes_when_the_last_producer_has_closed_and_all_is_received(mode: Mode) -> None:
-    ch = Channel("u4", capacity=8, mode=mode, max_producers=2)
+def test_the_end_comes_when_the_last_producer_has_closed_and_all_is_received(
+    make: Make, mode: Mode
+) -> None:
+    ch = make("u4", capacity=8, mode=mode, max_producers=2)
     first, second, rx = ch.producer(), ch.producer(), ch.consumer()
     first.send(1)
     first.close()
@@ -321,8 +339,8 @@ def test_the_end_comes_when_the_last_producer_has_closed_and_all_is_received(mod
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_channel_without_producers_yet_has_not_ended(mode: Mode) -> None:
-    ch = Channel("u4", mode=mode)
+def test_a_channel_without_producers_yet_has_not_ended(make: Make, mode: Mode) -> None:
+    ch = make("u4", mode=mode)
     rx = ch.consumer()
     assert rx.try_receive() is None
     receiving = Task(lambda: drain(rx))
@@ -333,8 +351,8 @@ def test_a_channel_without_producers_yet_has_not_ended(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_dropped_producer_leaves_like_a_closed_one(mode: Mode) -> None:
-    ch = Channel("u4", mode=mode)
+def test_a_dropped_producer_leaves_like_a_closed_one(make: Make, mode: Mode) -> None:
+    ch = make("u4", mode=mode)
     ch.producer().send(1)
     assert ch.active_producers == 0
     assert drain(ch.consumer()) == [1]
@@ -343,8 +361,8 @@ def test_a_dropped_producer_leaves_like_a_closed_one(mode: Mode) -> None:
 @pytest.mark.parametrize("way", ["close", "leave"])
 @pytest.mark.parametrize("dtype", ["u4", "O", bytes])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_blocked_receiver_learns_of_the_end(mode: Mode, dtype: Any, way: str) -> None:
-    ch = Channel(dtype, mode=mode)
+def test_a_blocked_receiver_learns_of_the_end(make: Make, mode: Mode, dtype: Any, way: str) -> None:
+    ch = make(dtype, mode=mode)
     tx, rx = ch.producer(), ch.consumer()
     receiving = Task(rx.receive)
     until_parked(ch)
@@ -353,8 +371,8 @@ def test_a_blocked_receiver_learns_of_the_end(mode: Mode, dtype: Any, way: str) 
         receiving.result()
 
 
-def test_closing_refuses_senders_and_wakes_the_blocked_ones() -> None:
-    ch = Channel("u4", capacity=4, mode="mpsc", max_producers=3)
+def test_closing_refuses_senders_and_wakes_the_blocked_ones(make: Make) -> None:
+    ch = make("u4", capacity=4, mode="mpsc", max_producers=3)
     blocked, batch, idle = ch.producer(), ch.producer(), ch.producer()
     blocked.send_batch([1, 2, 3, 4])
     sending = Task(partial(blocked.send, 5))
@@ -384,8 +402,8 @@ def test_closing_refuses_senders_and_wakes_the_blocked_ones() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_committing_to_a_closed_channel_sends_nothing(mode: Mode) -> None:
-    ch = Channel("u4", capacity=4, mode=mode)
+def test_committing_to_a_closed_channel_sends_nothing(make: Make, mode: Mode) -> None:
+    ch = make("u4", capacity=4, mode=mode)
     tx = ch.producer()
     tx.reserve(2)[:] = 7
     ch.close()
@@ -398,10 +416,10 @@ def test_committing_to_a_closed_channel_sends_nothing(mode: Mode) -> None:
 
 @pytest.mark.parametrize("dtype", ["u8", "O"])
 @pytest.mark.parametrize("mode", MANY)
-def test_what_was_accepted_while_closing_is_received(mode: Mode, dtype: str) -> None:
+def test_what_was_accepted_while_closing_is_received(make: Make, mode: Mode, dtype: str) -> None:
     for seed in range(30):
         rng = random.Random(seed)
-        ch = Channel(dtype, capacity=rng.choice([1, 4, 64]), mode=mode, max_producers=3)
+        ch = make(dtype, capacity=rng.choice([1, 4, 64]), mode=mode, max_producers=3)
 
         def produce(tx: Producer, number: int) -> int:
             accepted = 0
@@ -425,8 +443,8 @@ def test_what_was_accepted_while_closing_is_received(mode: Mode, dtype: str) -> 
 
 
 @pytest.mark.parametrize("mode", MANY)
-def test_the_next_consumer_goes_on_where_the_last_one_was(mode: Mode) -> None:
-    ch = Channel("u4", capacity=64, mode=mode, max_producers=3)
+def test_the_next_consumer_goes_on_where_the_last_one_was(make: Make, mode: Mode) -> None:
+    ch = make("u4", capacity=64, mode=mode, max_producers=3)
     producers = [ch.producer() for _ in range(3)]
     for number, tx in enumerate(producers):
         tx.send_batch(range(number * 10, number * 10 + 5))
@@ -444,8 +462,8 @@ def test_the_next_consumer_goes_on_where_the_last_one_was(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_leaving_the_channels_block_closes_it(mode: Mode) -> None:
-    with Channel("u4", capacity=2, mode=mode) as ch:
+def test_leaving_the_channels_block_closes_it(make: Make, mode: Mode) -> None:
+    with make("u4", capacity=2, mode=mode) as ch:
         tx = ch.producer()
         tx.send(1)
     with pytest.raises(Closed):

@@ -9,6 +9,7 @@ import pytest
 import bchan
 import bchan.affinity
 import bchan.asyncio
+import bchan.multiprocessing
 import bchan.prometheus
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +65,7 @@ def test_every_page_is_reachable_from_the_index() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [bchan, bchan.affinity, bchan.asyncio, bchan.prometheus],
+    [bchan, bchan.affinity, bchan.asyncio, bchan.multiprocessing, bchan.prometheus],
     ids=lambda module: module.__name__,
 )
 def test_every_public_name_is_on_the_page_of_the_api(module: object) -> None:

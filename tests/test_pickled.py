@@ -446,6 +446,33 @@ def test_views_go_through_a_batch(mode: Mode) -> None:
         assert rx.receive() == 1
 
 
+def test_a_message_that_is_held_is_received_by_its_holder_or_comes_again(mode: Mode) -> None:
+    ch = pickled(64, mode)
+    tx, rx = ch.producer(), ch.consumer()
+    with pytest.raises(TimeoutError, match="hold timed out"):
+        rx._hold(0.01)
+    tx.send_batch([1, 2])
+    tx.send({"three": 3})
+    for n in (1, 2):
+        rx._hold(DEADLINE)
+        rx._hold(0)
+        assert rx.receive() == n
+    rx._hold(0)
+    assert len(ch) == 1
+    if mode in ("spmc", "mpmc"):
+        with ch.consumer() as other:
+            assert other.try_receive(default="empty") == "empty"
+    rx.close()
+    with pytest.raises(Closed):
+        rx._hold(0)
+    with ch.consumer() as rx:
+        with rx.view(), pytest.raises(RuntimeError, match="a view is open"):
+            rx._hold(0)
+        tx.close()
+        with pytest.raises(EndOfChannel):
+            rx._hold(DEADLINE)
+
+
 # Processes.
 
 

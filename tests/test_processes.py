@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -23,9 +22,10 @@ import pytest
 import bchan
 from bchan import Channel, Consumer, EndOfChannel, Producer
 from bchan._types import Mode
-from tests.support import DEADLINE, Task, until
+from tests.support import DEADLINE, Task, end, leaving_nothing, start, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared channels need Linux")
+nothing_left = pytest.fixture(autouse=True)(leaving_nothing)
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 METHODS = ["fork", "spawn", "forkserver"]
@@ -36,34 +36,6 @@ SOON = 2.0
 @pytest.fixture(params=METHODS)
 def ctx(request: pytest.FixtureRequest) -> Any:
     return mp.get_context(request.param)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    """No process, no file in /dev/shm, no descriptor stays behind."""
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    yield
-    for process in mp.active_children():
-        process.kill()
-        process.join()
-    gc.collect()
-    prefix = f"bchan-{os.geteuid()}-"
-    assert not list(Path("/dev/shm").glob(f"{prefix}test-*"))  # noqa: S108
-    # The server of forkserver and the tracker of spawn keep some, once.
-    assert len(os.listdir("/proc/self/fd")) <= before + 8  # noqa: PTH208
-
-
-def start(ctx: Any, work: Callable[..., object], *args: object) -> Any:
-    process = ctx.Process(target=work, args=args)
-    process.start()
-    return process
-
-
-def end(*processes: Any) -> None:
-    for process in processes:
-        process.join(DEADLINE)
-        assert process.exitcode == 0
 
 
 def count_up(tx: Producer, n: int, first: int = 0) -> None:

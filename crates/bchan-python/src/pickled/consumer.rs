@@ -98,6 +98,13 @@ impl PickledConsumer {
         }
     }
 
+    /// Claims the next message, unless it has one; tells whether it has.
+    fn hold(&self) -> PyResult<bool> {
+        let (_pass, inner) = self.handle.enter()?;
+        let (rx, underway) = inner.both()?;
+        Ok(!underway.list.is_empty() || rx.peek().is_some())
+    }
+
     fn look<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (mut pass, inner) = self.handle.enter()?;
         let (rx, underway) = inner.both()?;
@@ -283,6 +290,16 @@ impl PickledConsumer {
         // The object goes last: that may run Python code, which then meets a handle at rest.
         drop(pass);
         drop(skipped);
+        Ok(())
+    }
+
+    /// Waits for the next message, and keeps it for the next call that receives. If that never comes, as
+    /// when this process is killed, another consumer gets it.
+    fn _hold(&self, py: Python<'_>, timeout: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut patience = Patience::new(Timeout::extract(timeout.as_borrowed())?);
+        while !self.hold()? {
+            self.wait(py, "hold", &mut patience)?;
+        }
         Ok(())
     }
 

@@ -383,7 +383,11 @@ impl Channel {
         if self.is_framed() {
             // What was received first: read later it could be more than what was sent.
             let received = self.frames(Lengths::received);
-            return self.frames(Lengths::sent).saturating_sub(received) as usize;
+            let len = self.frames(Lengths::sent).saturating_sub(received) as usize;
+            return match self.shared.ring() {
+                Some(_) => Ring::new(&self.shared.memory, self.shared.turns).frames(len),
+                None => len,
+            };
         }
         match self.shared.ring() {
             Some(ring) => ring.len(self.shared.memory.geometry().capacity),

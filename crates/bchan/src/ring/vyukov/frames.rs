@@ -59,6 +59,19 @@ impl Ring {
         }
     }
 
+    /// How many frames there are, of which so many were `counted`.
+    ///
+    /// Who was killed between counting a frame and publishing or releasing it has left the counters one
+    /// apart. The slots know at least whether there is any.
+    pub(crate) fn frames(&self, counted: usize) -> usize {
+        let head = self.head.load(Ordering::Relaxed);
+        if self.is(head, FULL) || self.returned.load(Ordering::Relaxed) & !SOME > 0 {
+            return counted.max(1);
+        }
+        let is_empty = || self.tail.load(Ordering::Relaxed) & !SEALED == head && self.is_drained();
+        if counted > 0 && is_empty() { 0 } else { counted }
+    }
+
     /// Hands a frame to the consumers whose claimed slots are written.
     #[inline(always)]
     pub(crate) fn publish_frame(&self, claim: Claim, frame: Frame) {
@@ -178,5 +191,27 @@ impl Ring {
             self.say_returned(1);
         }
         self.say_given_back();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::layout::Geometry;
+    use crate::memory::Memory;
+
+    #[test]
+    fn counters_of_the_dead_do_not_hide_whether_there_is_a_frame() {
+        let geometry = Geometry::new(64, 8, 2, true, Memory::page()).unwrap().framed();
+        let ring = Ring::new(&Memory::new(geometry, false, &[]).unwrap(), Turns::Nobodys);
+        assert_eq!(ring.frames(1), 0, "one was counted and never published");
+        let claim = ring.claim_frame_to_send(2, Witness::NONE).unwrap();
+        assert_eq!(ring.frames(1), 1, "it may soon be published");
+        ring.publish_frame(claim, Frame { len: 100, kind: 0 });
+        assert_eq!((ring.frames(0), ring.frames(1)), (1, 1), "one was released too often");
+        let (claim, _) = ring.claim_frame(Witness::NONE, || ()).unwrap();
+        assert_eq!(ring.frames(1), 1, "it is looked at");
+        ring.release_frame(claim);
+        assert_eq!(ring.frames(1), 0);
     }
 }
