@@ -7,7 +7,7 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_t
 BIN := $(VENV)/bin
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test test-python test-rust loom tsan lint docs bench bench-rust symbols clean
+.PHONY: demo test test-python test-rust loom tsan lint docs bench bench-more bench-rust symbols clean
 
 demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
 	$(BIN)/python examples/word_count.py
@@ -41,11 +41,12 @@ lint: $(VENV)/tools
 docs: $(VENV)/docs ## The documentation as pages, from docs/_build/html/index.html on. Warnings are errors.
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
-bench: $(VENV)/built ## The figures of the README.
-	$(BIN)/bchan bench mpsc --compare-queue
-	$(BIN)/bchan bench mpsc --batch 1024
-	$(BIN)/bchan bench spsc
-	$(BIN)/bchan bench vyukov
+bench: $(VENV)/built ## The headline figures, as a page and as JSON in bench-results/.
+	$(BIN)/python -m pip install --quiet --group compare
+	mkdir -p bench-results
+	$(BIN)/bchan bench all --headline --html bench-results/bench.html --json bench-results/bench.json
+
+bench-more: $(VENV)/built ## What else docs/performance.md tells.
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python benchmarks/call_cost.py
 	$(BIN)/python benchmarks/objects.py
@@ -85,4 +86,4 @@ $(VENV)/docs: $(VENV)/built
 	touch $@
 
 clean: ## Removes what was built, and the environments.
-	rm -rf target docs/_build .venv .venv-*
+	rm -rf target bench-results docs/_build .venv .venv-*

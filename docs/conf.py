@@ -17,9 +17,6 @@ html_title = f"bchan {version}"
 html_show_copyright = False
 
 myst_heading_anchors = 3
-# Pages on performance that are not written yet.
-suppress_warnings = ["toc.not_readable"]
-
 # Docstrings set code in single backticks; what has a name there becomes a link.
 default_role = "py:obj"
 add_module_names = False

@@ -26,6 +26,8 @@ from bchan.bench.arrivals import (
     check_all,
 )
 from bchan.bench.machine import this_machine
+from bchan.bench.report import Report
+from bchan.bench.sections import Row
 from bchan.bench.settings import BATCH_BUFFER, ITEMS, MAX_PRODUCERS, default_messages
 from bchan.bench.summary import summarise
 from bchan.bench.workload import BLOCK, SEQUENCE_BITS, Messages, Stream, streams
@@ -45,6 +47,25 @@ def bench_json(*arguments: str) -> dict[str, Any]:
     return content
 
 
+def rows(*arguments: str) -> list[Row]:
+    """The rows of the one section that the command's JSON holds."""
+    result = bench(*arguments, "--json", "-")
+    assert result.exit_code == 0, result.output
+    (section,) = Report.from_json(result.stdout).sections
+    return list(section.rows)
+
+
+def values(row: Row, name: str) -> tuple[float, ...]:
+    (found,) = (figure.values for figure in row.figures if figure.name == name)
+    return found
+
+
+def received(row: Row) -> list[float]:
+    """Messages of each run, in millions, by what the row says of rate and time."""
+    rates, seconds = values(row, "throughput"), values(row, "a run")
+    return [rate * second for rate, second in zip(rates, seconds, strict=True)]
+
+
 # --- What a run says ---
 
 
@@ -54,10 +75,9 @@ def bench_json(*arguments: str) -> dict[str, Any]:
 def test_every_way_of_sending_passes_its_checks(
     mode: str, item: str, verify: tuple[str, ...]
 ) -> None:
-    (case,) = bench_json(mode, "--item", item, *TINY, *verify)["cases"]
-    assert case["settings"]["item"] == item
-    assert [run["messages"] for run in case["runs"]] == [5000, 5000]
-    assert all(run["counters"]["received"] == 5000 for run in case["runs"])
+    (row,) = rows(mode, "--item", item, *TINY, *verify)
+    assert row.settings["item"] == item
+    assert received(row) == pytest.approx([0.005, 0.005])
 
 
 def test_the_report_names_machine_settings_runs_and_summary() -> None:
@@ -67,34 +87,35 @@ def test_the_report_names_machine_settings_runs_and_summary() -> None:
         assert line.partition(", load")[0] in result.output
     assert "4 producers, batches of 48 copied, received up to 1,048,576 at once" in result.output
     assert "capacity 256, 5,000 messages a run" in result.output
-    assert all(name in result.output for name in ("mean", "median", "stdev", "min", "max"))
+    assert "bchan mpsc 4p1c, batches of 48" in result.output
+    assert all(name in result.output for name in ("throughput", "min", "max", "spread", "waits"))
+    assert "medians of 2 runs" in result.output
 
 
-def test_a_rate_is_messages_received_over_seconds() -> None:
-    (case,) = bench_json("mpsc", *TINY)["cases"]
-    rates = [run["rate"] for run in case["runs"]]
-    assert rates == [run["messages"] / run["seconds"] for run in case["runs"]]
-    assert case["summary"]["mean"] == pytest.approx(statistics.mean(rates))
-    assert case["summary"]["min"] == min(rates)
+def test_the_json_holds_each_run_and_its_summary() -> None:
+    content = bench_json("mpsc", *TINY)
+    (section,) = content["sections"]
+    (row,) = section["rows"]
+    rates = next(figure for figure in row["figures"] if figure["name"] == "throughput")
+    assert (section["name"], rates["unit"], len(rates["values"])) == ("mpsc", "M msg/s", 2)
+    assert rates["summary"]["mean"] == pytest.approx(statistics.mean(rates["values"]))
+    assert rates["summary"]["min"] == min(rates["values"])
 
 
 def test_the_json_file_holds_what_standard_output_would(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     assert bench("spsc", *TINY, "--json", str(file)).exit_code == 0
-    content = json.loads(file.read_text())
-    assert content["schema"] == 1
-    assert content["cases"][0]["name"] == "bchan spsc"
-    assert content["machine"]["cores"] >= 1
+    report = Report.from_json(file.read_text())
+    assert [row.label for row in report.sections[0].rows] == ["bchan spsc, batches of 48"]
+    assert report.machine.cores >= 1
 
 
 def test_the_queue_is_measured_beside_it_with_the_same_checks() -> None:
-    content = bench_json("mpsc", *TINY, "--verify", "--compare-queue")
-    ours, queue = content["cases"]
-    assert queue["name"] == "queue.Queue(1024)"
-    assert queue["settings"]["producers"] == ours["settings"]["producers"]
-    assert queue["settings"]["verify"]
-    ratio = ours["summary"]["median"] / queue["summary"]["median"]
-    assert content["ratios"] == {"queue.Queue(1024)": pytest.approx(ratio)}
+    ours, queue = rows("mpsc", *TINY, "--verify", "--compare-queue")
+    assert queue.label == "queue.Queue(1024)"
+    assert queue.settings["producers"] == ours.settings["producers"]
+    assert queue.settings["verify"]
+    assert received(queue) == pytest.approx([0.005, 0.005])
 
 
 @pytest.mark.parametrize(
@@ -109,18 +130,18 @@ def test_the_queue_is_measured_beside_it_with_the_same_checks() -> None:
 def test_the_receivers_buffer_suits_the_item(
     item: str, options: tuple[str, ...], batch: int, buffer: int
 ) -> None:
-    (case,) = bench_json("spsc", "--item", item, *TINY, *options)["cases"]
-    assert (case["settings"]["batch"], case["settings"]["buffer"]) == (batch, buffer)
+    (row,) = rows("spsc", "--item", item, *TINY, *options)
+    assert (row.settings["batch"], row.settings["buffer"]) == (batch, buffer)
 
 
 def test_a_buffer_smaller_than_a_batch_receives_all() -> None:
-    (case,) = bench_json("mpsc", *TINY, "--buffer", "7", "--verify")["cases"]
-    assert case["runs"][0]["counters"]["received"] == 5000
+    (row,) = rows("mpsc", *TINY, "--buffer", "7", "--verify")
+    assert received(row) == pytest.approx([0.005, 0.005])
 
 
 def test_shares_that_do_not_come_out_even_are_sent_whole() -> None:
-    (case,) = bench_json("mpsc", "--producers", "3", "--messages", "1001", "--verify")["cases"]
-    assert case["runs"][0]["counters"]["sent"] == 1001
+    (row,) = rows("mpsc", "--producers", "3", "--messages", "1001", "--verify")
+    assert received(row) == pytest.approx([0.001001] * 5)
 
 
 def test_the_default_run_is_shorter_where_a_call_carries_less() -> None:

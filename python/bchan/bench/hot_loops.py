@@ -59,6 +59,17 @@ def receive_in_place(rx: Consumer, buffer: int, arrivals: Arrivals) -> None:
         return
 
 
+def receive_copied(rx: Consumer, buffer: int, arrivals: Arrivals) -> None:
+    """As many as are there with each call, up to a buffer full, copied and added up."""
+    room = np.ones(buffer, dtype=np.uint64)
+    receive_into, take = rx.receive_into, arrivals.take
+    try:
+        while True:
+            take(room[: receive_into(room)])
+    except EndOfChannel:
+        return
+
+
 class Relay:
     """Buffers that go round between the consumer, which fills them, and a thread that checks them.
 

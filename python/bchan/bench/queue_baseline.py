@@ -8,11 +8,13 @@ from functools import partial
 from bchan.bench import hot_loops
 from bchan.bench.arrivals import arrivals_of, check_all
 from bchan.bench.case import Case, Run
+from bchan.bench.pinning import each_on_its_cpu
 from bchan.bench.race import race
 from bchan.bench.settings import Settings
 from bchan.bench.workload import streams
 
 CAPACITY = 1024
+LABEL = f"queue.Queue({CAPACITY})"
 MESSAGES = 400_000  # a run of about a second
 
 
@@ -20,9 +22,15 @@ def queue_case(settings: Settings) -> Case:
     """The case beside one of ours: as many producers, runs and checks, fewer messages."""
     messages = max(settings.producers, min(settings.messages, MESSAGES))
     same_but = replace(
-        settings, item="single", batch=1, capacity=CAPACITY, buffer=1, messages=messages
+        settings,
+        item="single",
+        batch=1,
+        capacity=CAPACITY,
+        buffer=1,
+        messages=messages,
+        processes=False,
     )
-    return Case(f"queue.Queue({CAPACITY})", same_but, run_queue)
+    return Case(LABEL, same_but, run_queue)
 
 
 def run_queue(settings: Settings) -> Run:
@@ -51,5 +59,9 @@ def run_queue(settings: Settings) -> Run:
     receivers = [
         partial(hot_loops.receive_each, iter(channel.get, None), of_one) for of_one in arrivals
     ]
-    seconds = race([*receivers, *senders], lambda: sum(of_one.count for of_one in arrivals))
+    works = [
+        *each_on_its_cpu(receivers, settings.consumer_cpus),
+        *each_on_its_cpu(senders, settings.producer_cpus),
+    ]
+    seconds = race(works, lambda: sum(of_one.count for of_one in arrivals))
     return Run(check_all(arrivals, plan), seconds)

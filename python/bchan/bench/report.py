@@ -1,116 +1,109 @@
-"""A report: where, what, each run, and the summary; for a person, or as JSON."""
+"""A report: where, when, what was found; kept as JSON, and read back to be compared."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
-from rich.console import Console
-from rich.table import Table
-
-from bchan.bench.case import Measured
 from bchan.bench.machine import Machine
-from bchan.bench.settings import Settings
+from bchan.bench.sections import Figure, Plot, Row, Section
 
-SCHEMA = 1  # grows when a key changes its meaning
-SHOWN_COUNTERS = ("waits", "wakes", "spins")
+SCHEMA = 2  # grows when a key changes its meaning
+
+
+class NotAReportError(ValueError):
+    """A file is no report of this schema."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Cases measured one after the other on one machine; the first is the one asked for."""
+    """Sections measured one after the other on one machine.
+
+    Attributes:
+        machine: Where.
+        sections: What was found.
+        warnings: Why the figures should not be trusted, beside what the machine itself warns of.
+        time: When, in UTC.
+    """
 
     machine: Machine
-    cases: tuple[Measured, ...]
+    sections: tuple[Section, ...]
+    warnings: tuple[str, ...] = ()
+    time: str = field(default_factory=_now)
 
     @property
-    def ratios(self) -> dict[str, float]:
-        """How many times the median rate of each further case the first one has."""
-        first = self.cases[0].summary.median
-        return {other.case.name: first / other.summary.median for other in self.cases[1:]}
+    def all_warnings(self) -> list[str]:
+        """The machine's and those of the runs."""
+        return [*self.machine.warnings, *self.warnings]
 
     def to_json(self) -> str:
-        """Everything, with rates in messages a second."""
+        """Everything; beside each run's value stands what follows from them."""
         content = {
             "schema": SCHEMA,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "time": self.time,
             "machine": asdict(self.machine),
-            "cases": [_case_content(measured) for measured in self.cases],
-            "ratios": self.ratios,
+            "warnings": self.warnings,
+            "sections": [_section_content(section) for section in self.sections],
         }
         return json.dumps(content, indent=2) + "\n"
 
-    def print(self, console: Console) -> None:
-        """For a person to read."""
-        for line in self.machine.lines:
-            console.print(line, highlight=False, soft_wrap=True)
-        for warning in self.machine.warnings:
-            console.print(f"[yellow]warning:[/] {warning}", highlight=False, soft_wrap=True)
-        for measured in self.cases:
-            console.print(f"\n[bold]{measured.case.name}[/]")
-            console.print(
-                "\n".join(describe(measured.case.settings)), highlight=False, soft_wrap=True
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            NotAReportError: It is something else, or of another schema.
+        """
+        try:
+            content = json.loads(text)
+            schema = content["schema"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotAReportError("not a report of bchan bench") from error
+        if schema != SCHEMA:
+            raise NotAReportError(f"schema must be {SCHEMA}, got {schema}")
+        try:
+            return cls(
+                Machine(**_known(Machine, content["machine"])),
+                tuple(_section(section) for section in content["sections"]),
+                tuple(content["warnings"]),
+                content["time"],
             )
-            console.print(_runs_table(measured))
-        for name, ratio in self.ratios.items():
-            console.print(
-                f"\nmedian is {_digits(ratio)} times that of {name}",
-                highlight=False,
-                soft_wrap=True,
-            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise NotAReportError(f"the report is damaged: {error}") from error
 
 
-def _number(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count} {what}s"
+def _section_content(section: Section) -> dict[str, Any]:
+    content = asdict(section)
+    for row, row_content in zip(section.rows, content["rows"], strict=True):
+        for figure, figure_content in zip(row.figures, row_content["figures"], strict=True):
+            figure_content["summary"] = asdict(figure.summary)
+    return content
 
 
-def describe(settings: Settings) -> list[str]:
-    """The settings for a person to read."""
-    people = [_number(settings.producers, "producer")]
-    if settings.consumers > 1:
-        people.append(_number(settings.consumers, "consumer"))
-    if settings.item == "single":
-        calls = "one message a call"
-    else:
-        place = "in place" if settings.item == "zero-copy" else "copied"
-        calls = f"batches of {settings.batch:,} {place}, received up to {settings.buffer:,} at once"
-    checks = "count, checksum and order" if settings.verify else "count and checksum"
-    return [
-        f"{', '.join(people)}, {calls}",
-        f"capacity {settings.capacity:,}, {settings.messages:,} messages a run, {checks} checked",
-    ]
+def _section(content: dict[str, Any]) -> Section:
+    return Section(
+        **_known(Section, content)
+        | {
+            "lines": tuple(content["lines"]),
+            "rows": tuple(_row(row) for row in content["rows"]),
+            "plots": tuple(Plot(**_known(Plot, plot)) for plot in content["plots"]),
+        }
+    )
 
 
-def _case_content(measured: Measured) -> dict[str, Any]:
-    return {
-        "name": measured.case.name,
-        "settings": asdict(measured.case.settings),
-        "unit": "messages received per second",
-        "runs": [asdict(run) | {"rate": run.rate} for run in measured.runs],
-        "summary": asdict(measured.summary),
-    }
+def _row(content: dict[str, Any]) -> Row:
+    figures = (
+        Figure(**_known(Figure, figure) | {"values": tuple(figure["values"])})
+        for figure in content["figures"]
+    )
+    return Row(**_known(Row, content) | {"figures": tuple(figures)})
 
 
-def _runs_table(measured: Measured) -> Table:
-    counters = [name for name in SHOWN_COUNTERS if name in measured.runs[0].counters]
-    table = Table()
-    for column in ("run", "M msg/s", "seconds", *counters):
-        table.add_column(column, justify="right")
-    for number, run in enumerate(measured.runs, start=1):
-        counted = (f"{run.counters[name]:,}" for name in counters)
-        table.add_row(str(number), _millions(run.rate), f"{run.seconds:.3f}", *counted)
-    table.add_section()
-    for name, rate in asdict(measured.summary).items():
-        style = "bold" if name == "median" else None
-        table.add_row(name, _millions(rate), style=style)
-    return table
-
-
-def _millions(rate: float) -> str:
-    return _digits(rate / 1e6)
-
-
-def _digits(value: float) -> str:
-    """About four of them: 1,234 or 123.4 or 1.234."""
-    decimals = 1 if value >= 100 else 2 if value >= 10 else 3
-    return f"{value:,.{decimals}f}"
+def _known(kind: type[Any], content: dict[str, Any]) -> dict[str, Any]:
+    """What is a field, without what was derived or added later."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in content.items() if name in names}

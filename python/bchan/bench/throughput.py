@@ -1,17 +1,28 @@
-"""Messages received each second over a channel: one verified run."""
+"""Messages received each second over a channel: one verified run, in threads or in processes."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
+from time import perf_counter
 
 import numpy as np
 
-from bchan import Channel, Consumer, Producer
-from bchan.bench import hot_loops
+from bchan import Channel
+from bchan.bench import race
 from bchan.bench.arrivals import Arrivals, arrivals_of, check_all
-from bchan.bench.case import Run
-from bchan.bench.race import Work, race
-from bchan.bench.settings import Item, Settings
-from bchan.bench.workload import Stream, streams
+from bchan.bench.case import Case, Run
+from bchan.bench.children import Ready, in_children
+from bchan.bench.pinning import each_on_its_cpu
+from bchan.bench.race import Work
+from bchan.bench.settings import Settings
+from bchan.bench.workload import streams
+from bchan.bench.works import receiving, sending
+
+
+def channel_case(settings: Settings) -> Case:
+    """The case that the settings describe."""
+    return Case(settings.label, settings, run_channel)
 
 
 def run_channel(settings: Settings) -> Run:
@@ -20,42 +31,55 @@ def run_channel(settings: Settings) -> Run:
     Raises:
         MismatchError: What arrived is not what was sent.
         TimeoutError: Nothing arrived for a minute.
+        ChildProcessError: A process died.
     """
     plan = streams(settings.shares, settings.batch, numbered=settings.verify)
     arrivals = arrivals_of(settings.producers, settings.consumers, verify=settings.verify)
-    channel = Channel(np.uint64, settings.capacity, settings.mode, max_producers=settings.producers)
+    channel = Channel(
+        np.uint64,
+        settings.capacity,
+        settings.mode,
+        max_producers=settings.producers,
+        shared=settings.processes,
+    )
     with channel:
-        senders = [_sender(settings.item, channel.producer(), stream) for stream in plan]
-        receivers = [
-            work for of_one in arrivals for work in _receivers(settings, channel.consumer(), of_one)
-        ]
-        seconds = race([*receivers, *senders], lambda: sum(of_one.count for of_one in arrivals))
+        senders = [sending(settings.item, channel.producer(), stream) for stream in plan]
+        receivers = [receiving(settings, channel.consumer(), of_one) for of_one in arrivals]
+        senders = each_on_its_cpu(senders, settings.producer_cpus)
+        consumers = each_on_its_cpu([work for work, *_ in receivers], settings.consumer_cpus)
+        if settings.processes:
+            seconds, arrivals = _race_in_processes(
+                senders, consumers, arrivals, lambda: channel.stats().received
+            )
+        else:
+            checkers = chain.from_iterable(checkers for _, *checkers in receivers)
+            seconds = race.race(
+                [*consumers, *checkers, *senders],
+                lambda: sum(of_one.count for of_one in arrivals),
+            )
         return Run(check_all(arrivals, plan), seconds, asdict(channel.stats()))
 
 
-def _sender(item: Item, tx: Producer, stream: Stream) -> Work:
-    if item == "single":
-        return _leaving(tx, partial(hot_loops.send_each, tx.send, stream.singles()))
-    if item == "batch":
-        return _leaving(tx, partial(hot_loops.send_each, tx.send_batch, stream.batches()))
-    return _leaving(tx, partial(hot_loops.send_in_place, tx, stream.batches()))
+def _race_in_processes(
+    senders: list[Work],
+    consumers: list[Work],
+    arrivals: list[Arrivals],
+    progress: Callable[[], int],
+) -> tuple[float, list[Arrivals]]:
+    """Seconds from the first start to the last end, and what the consumers' processes counted."""
+    parties = [
+        *(partial(_party, work, None) for work in senders),
+        *(partial(_party, work, of_one) for work, of_one in zip(consumers, arrivals, strict=True)),
+    ]
+    starts, ends, counted = zip(*in_children(parties, race.DEADLINE, progress), strict=True)
+    return max(ends) - min(starts), [of_one for of_one in counted if of_one is not None]
 
 
-def _receivers(settings: Settings, rx: Consumer, arrivals: Arrivals) -> list[Work]:
-    """The consumer, and who checks for it if it does not check by itself."""
-    if settings.item == "single":
-        return [_leaving(rx, partial(hot_loops.receive_each, rx, arrivals))]
-    if settings.item == "batch":
-        relay = hot_loops.Relay(settings.buffer)
-        return [_leaving(rx, partial(relay.receive, rx)), partial(relay.check, arrivals)]
-    return [_leaving(rx, partial(hot_loops.receive_in_place, rx, settings.buffer, arrivals))]
-
-
-def _leaving(handle: Producer | Consumer, work: Work) -> Work:
-    """Close the handle after the work, in the thread that uses it."""
-
-    def work_and_leave() -> None:
-        with handle:
-            work()
-
-    return work_and_leave
+def _party(
+    work: Work, arrivals: Arrivals | None, ready: Ready
+) -> tuple[float, float, Arrivals | None]:
+    """In a process of its own: when it began and ended, by the machine's clock."""
+    ready()
+    start = perf_counter()
+    work()
+    return start, perf_counter(), arrivals
