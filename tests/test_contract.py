@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bchan import Channel, Closed, Consumer, EndOfChannel, Producer
+from bchan import Channel, Closed, Consumer, EndOfChannel, PickledChannel, Producer
 from bchan._types import Mode
 from tests.support import DEADLINE, RECORD, Task, drain, together, until, until_parked
 
@@ -170,7 +170,9 @@ def test_every_type_arrives_unchanged_in_order_and_once(
                 assert list(receive(rx)) == items.tolist()
                 sending.result()
             stats = ch.stats()
-            assert (stats.sent, stats.received, len(ch)) == (500, 500, 0)
+            assert (stats.received, len(ch)) == (stats.sent, 0)
+            # Objects between processes may go several in one message.
+            assert stats.sent == 500 or (isinstance(ch, PickledChannel) and stats.sent < 500)
 
 
 def _send_and_close(send: Send, tx: Producer, items: np.ndarray[Any, Any]) -> None:
