@@ -100,6 +100,33 @@ def test_tasks_of_several_loops_and_threads_share_a_channel(capacity: int) -> No
     assert together == sorted((number, n) for number in (0, 1, 2, 3, 9) for n in range(each))
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", ["O", "u8", bytes])
+@pytest.mark.parametrize("mode", MODES)
+def test_tasks_that_share_a_handle_all_come_to_their_turn(
+    mode: Mode, dtype: Any, shared: bool
+) -> None:
+    ch = Channel(dtype, 2, mode, shared=shared)
+    items: list[Any] = [b"%d" % n for n in range(8)] if dtype is bytes else list(range(8))
+
+    async def main() -> list[Any]:
+        with ch.producer() as tx, ch.consumer() as rx:
+            receiving = [asyncio.create_task(rx.areceive()) for _ in range(3)]
+            await asyncio.sleep(0.01)
+            for item in items[:3]:
+                await tx.asend(item)
+            received = await asyncio.gather(*receiving)
+            # Two have room, three wait; both slots become free at once.
+            sending = [asyncio.create_task(tx.asend(item)) for item in items[3:]]
+            await asyncio.sleep(0.01)
+            while len(received) < 8:
+                received += [await rx.areceive()]
+            await asyncio.gather(*sending)
+            return received
+
+    assert sorted(run(main())) == items
+
+
 def test_cancelling_a_receiver_loses_no_message() -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")

@@ -4,6 +4,7 @@ A message is taken, or sent, in the last step before the call returns, and nothi
 it. So a task that is cancelled, at whatever point, has not touched the channel, or has returned.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, Self
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from bchan._alarms import LentAlarm, checkpoint
 from bchan._core import NOTHING, EndOfChannel, may_go_on
+from bchan._handle import Handle
 from bchan._types import Array
 
 # A tuple, because a union takes three times as long to look through.
@@ -39,23 +41,36 @@ class _Receives(Protocol):
 
 async def wait_for_space(tx: _Sends, item: object) -> None:
     """Wait until there may be space for the item."""
-    await _wait(lambda alarm: tx._arm_send(alarm, item), tx._disarm_send)
+    await _wait(tx, lambda alarm: tx._arm_send(alarm, item), tx._disarm_send)
 
 
 async def wait_for_message(rx: _Receives) -> None:
     """Wait until there may be a message, or the end."""
-    await _wait(rx._arm_receive, rx._disarm_receive)
+    await _wait(rx, rx._arm_receive, rx._disarm_receive)
 
 
-async def _wait(arm: Callable[[int], bool], disarm: Callable[[int], None]) -> None:
+_waiting: dict[int, list[int]] = {}
+"""For each handle, by its id, the alarms of the tasks that wait with it."""
+
+
+async def _wait(where: object, arm: Callable[[int], bool], disarm: Callable[[int], None]) -> None:
     with LentAlarm() as bell:
         bell.disarm = disarm
+        # A channel itself wakes the next one, in whatever loop of whatever thread.
+        alarms = _waiting.setdefault(id(where), []) if isinstance(where, Handle) else []
+        alarms.append(bell.fd)
         try:
             if not arm(bell.fd):
                 await bell.wait()
         finally:
             disarm(bell.fd)
             bell.disarm = None
+            alarms.remove(bell.fd)
+            if alarms:
+                # A ring of its own has one waiter: who goes has the next one look, and arm it anew.
+                os.eventfd_write(alarms[0], 1)
+            else:
+                _waiting.pop(id(where), None)
 
 
 class AwaitingSender:
