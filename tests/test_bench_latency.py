@@ -14,6 +14,8 @@ pytest.importorskip("hdrh")
 pytest.importorskip("rich")
 if sys.platform != "linux":
     pytest.skip("processes are forked, and channels shared", allow_module_level=True)
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    pytest.skip("hdrhistogram's native part brings the GIL back", allow_module_level=True)
 
 from click.testing import CliRunner
 

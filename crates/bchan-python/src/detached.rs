@@ -10,20 +10,45 @@ unsafe extern "C-unwind" {
     /// As in `pyo3::ffi`, but it may unwind: before CPython 3.14 it ends the thread, by
     /// `pthread_exit`, when the interpreter is shutting down.
     fn PyEval_RestoreThread(state: *mut PyThreadState);
-    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
-    pub(crate) fn PyNumber_Index(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
-    pub(crate) fn PyFloat_AsDouble(object: *mut ffi::PyObject) -> f64;
-    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
-    pub(crate) fn PyObject_GetIter(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
-    pub(crate) fn PyIter_Next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    /// As in `pyo3::ffi`, but it may unwind, as it runs Python code.
-    pub(crate) fn PyObject_Vectorcall(
+}
+
+/// Functions of CPython that run Python code, and so may end the thread in the same way: then it hangs there,
+/// before what is dropped in its callers would run more.
+macro_rules! hanging {
+    ($(fn $name:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {
+        mod unwinding {
+            use super::ffi;
+
+            unsafe extern "C-unwind" {
+                $(pub(super) fn $name($($argument: $kind),*) -> $result;)*
+            }
+        }
+        $(
+            /// As in `pyo3::ffi`.
+            ///
+            /// # Safety
+            /// As there.
+            #[allow(non_snake_case, reason = "the name that it has in C")]
+            pub(crate) unsafe fn $name($($argument: $kind),*) -> $result {
+                let guard = HangUnlessPanicking;
+                // SAFETY: as the caller says.
+                let result = unsafe { unwinding::$name($($argument),*) };
+                std::mem::forget(guard);
+                result
+            }
+        )*
+    };
+}
+hanging! {
+    fn PyNumber_Index(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    fn PyFloat_AsDouble(object: *mut ffi::PyObject) -> f64;
+    fn PyObject_GetIter(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    fn PyIter_Next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    fn PyObject_Vectorcall(
         callable: *mut ffi::PyObject,
         arguments: *const *mut ffi::PyObject,
         positional: usize,
-        names: *mut ffi::PyObject,
+        names: *mut ffi::PyObject
     ) -> *mut ffi::PyObject;
 }
 
