@@ -57,7 +57,7 @@ def join(processes: list[Any]) -> None:
 
 def batches(batch: int, *, ordered: bool = False) -> float:
     """M messages a second, from four processes to one, in batches of u64; counted and summed."""
-    ch = bchan.Channel("u8", 65_536, "mpsc", max_producers=PRODUCERS, shared=True)
+    ch = bchan.Channel("u8", 131_072, "mpsc", max_producers=PRODUCERS, shared=True)
     go = ctx.Barrier(PRODUCERS + 1)
     streams = [Stream(i, MESSAGES, batch, numbered=ordered) for i in range(PRODUCERS)]
 

@@ -32,6 +32,7 @@ from bchan.bench.settings import BATCH_BUFFER, ITEMS, MAX_PRODUCERS, default_mes
 from bchan.bench.summary import summarise
 from bchan.bench.workload import BLOCK, SEQUENCE_BITS, Messages, Stream, streams
 from bchan.cli import cli
+from tests.bench_support import change_one, lose_one, send_one_twice, swap_two
 
 TINY = ("--messages", "5000", "--runs", "2", "--capacity", "256", "--batch", "48")
 
@@ -204,22 +205,6 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 # --- A faulty sender makes the command fail ---
-
-
-def lose_one(batches: list[Messages]) -> list[Messages]:
-    return [batches[0][1:], *batches[1:]]
-
-
-def send_one_twice(batches: list[Messages]) -> list[Messages]:
-    return [batches[0][:1], *batches]
-
-
-def change_one(batches: list[Messages]) -> list[Messages]:
-    return [np.append(batches[0][:-1], np.uint64(7)), *batches[1:]]
-
-
-def swap_two(batches: list[Messages]) -> list[Messages]:
-    return [batches[0][::-1].copy(), *batches[1:]]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from bchan.bench.rivals import Place
 from bchan.bench.rivals.ours import Typed
 from bchan.bench.rivals.rival import Receive, Send, Shape
 from bchan.cli import cli
+from tests.bench_support import Told
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
 
@@ -144,18 +145,6 @@ def test_a_rate_that_cannot_be_kept_ends_and_is_told() -> None:
 
 
 # --- The section ---
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        self.announced = 0
-        self.labels: list[str] = []
-
-    def steps(self, count: int) -> None:
-        self.announced += count
-
-    def step(self, label: str) -> None:
-        self.labels.append(label)
 
 
 def test_every_place_way_and_pace_has_a_row_with_all_percentiles() -> None:

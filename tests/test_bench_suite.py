@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("click")
@@ -35,6 +34,7 @@ from bchan.bench.settings import ITEMS, Settings
 from bchan.bench.throughput import run_channel
 from bchan.bench.workload import Messages
 from bchan.cli import cli
+from tests.bench_support import Told, change_one, lose_one, send_one_twice, swap_two
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
 
@@ -113,22 +113,6 @@ def test_each_of_them_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -
         os.close(writing)
     assert len(set(pids)) == 4
     assert str(os.getpid()).encode() not in pids
-
-
-def lose_one(batches: list[Messages]) -> list[Messages]:
-    return [batches[0][1:], *batches[1:]]
-
-
-def send_one_twice(batches: list[Messages]) -> list[Messages]:
-    return [batches[0][:1], *batches]
-
-
-def change_one(batches: list[Messages]) -> list[Messages]:
-    return [np.append(batches[0][:-1], np.uint64(7)), *batches[1:]]
-
-
-def swap_two(batches: list[Messages]) -> list[Messages]:
-    return [batches[0][::-1].copy(), *batches[1:]]
 
 
 @pytest.mark.parametrize(
@@ -430,20 +414,6 @@ def test_a_mismatch_under_perf_makes_the_command_fail(monkeypatch: pytest.Monkey
 
 
 # --- Scaling and crowds ---
-
-
-class Told:
-    """A progress that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.announced = 0
-        self.labels: list[str] = []
-
-    def steps(self, count: int) -> None:
-        self.announced += count
-
-    def step(self, label: str) -> None:
-        self.labels.append(label)
 
 
 def test_scaling_measures_each_point_of_each_axis() -> None:

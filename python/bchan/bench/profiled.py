@@ -4,13 +4,14 @@ python -m bchan.bench.profiled mpsc batch 10
 """
 
 import sys
+from dataclasses import replace
 from time import monotonic
 from typing import cast
 
-from bchan.bench.settings import Item, Mode, Settings, default_buffer, default_messages
+from bchan.bench.settings import Item, Mode, Settings, settings_for
 from bchan.bench.throughput import run_channel
 
-CAPACITY, BATCH = 65_536, 64
+BATCH = 64
 
 # Mode, producers, consumers of the benchmarks of these names.
 CASES: dict[str, tuple[Mode, int, int]] = {
@@ -22,19 +23,8 @@ CASES: dict[str, tuple[Mode, int, int]] = {
 
 def settings_of(case: str, item: Item) -> Settings:
     """As the benchmark's own, but for shorter runs, so that one ends soon after its time."""
-    mode, producers, consumers = CASES[case]
-    batch = 1 if item == "single" else BATCH
-    return Settings(
-        mode=mode,
-        item=item,
-        producers=producers,
-        consumers=consumers,
-        batch=batch,
-        capacity=CAPACITY,
-        buffer=default_buffer(item, CAPACITY),
-        messages=default_messages(item, batch) // 20,
-        runs=1,
-    )
+    settings = settings_for(*CASES[case], item, 1 if item == "single" else BATCH)
+    return replace(settings, messages=settings.messages // 20)
 
 
 def run_for(settings: Settings, seconds: float) -> None:

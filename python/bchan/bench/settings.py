@@ -129,6 +129,22 @@ def _in_turn(cpus: tuple[int, ...]) -> str:
     return ", ".join(str(cpu) for cpu in cpus)
 
 
+def settings_for(mode: Mode, producers: int, consumers: int, item: Item, batch: int) -> Settings:
+    """A headline case: rings of 65,536, one run of one to two seconds."""
+    capacity = 65_536
+    return Settings(
+        mode=mode,
+        item=item,
+        producers=producers,
+        consumers=consumers,
+        batch=batch,
+        capacity=capacity,
+        buffer=default_buffer(item, capacity),
+        messages=default_messages(item, batch),
+        runs=1,
+    )
+
+
 def _require(name: str, value: int, least: int, most: int | None = None) -> None:
     if value < least:
         raise ValueError(f"{name} must be at least {least:_}, got {value:_}")

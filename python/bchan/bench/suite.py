@@ -9,7 +9,7 @@ from bchan.bench.case import section_of
 from bchan.bench.progress import Progress
 from bchan.bench.queue_baseline import LABEL, queue_case
 from bchan.bench.sections import Section
-from bchan.bench.settings import Item, Mode, Settings, default_buffer, default_messages
+from bchan.bench.settings import Settings, settings_for
 from bchan.bench.throughput import channel_case
 
 Measure = Callable[[int, Progress], Section]
@@ -22,25 +22,10 @@ TITLES = {
 }
 
 
-def _settings(mode: Mode, producers: int, consumers: int, item: Item, batch: int) -> Settings:
-    capacity = 65_536
-    return Settings(
-        mode=mode,
-        item=item,
-        producers=producers,
-        consumers=consumers,
-        batch=batch,
-        capacity=capacity,
-        buffer=default_buffer(item, capacity),
-        messages=default_messages(item, batch),
-        runs=1,
-    )
-
-
 _CASES: Mapping[str, tuple[Settings, ...]] = {
-    "mpsc": (_settings("mpsc", 4, 1, "batch", 64), _settings("mpsc", 4, 1, "batch", 1024)),
-    "spsc": (_settings("spsc", 1, 1, "batch", 64), _settings("spsc", 1, 1, "single", 1)),
-    "vyukov": (_settings("mpmc", 4, 4, "batch", 64),),
+    "mpsc": (settings_for("mpsc", 4, 1, "batch", 64), settings_for("mpsc", 4, 1, "batch", 1024)),
+    "spsc": (settings_for("spsc", 1, 1, "batch", 64), settings_for("spsc", 1, 1, "single", 1)),
+    "vyukov": (settings_for("mpmc", 4, 4, "batch", 64),),
 }
 
 

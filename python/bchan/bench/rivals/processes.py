@@ -23,7 +23,10 @@ class ProcessQueue(Rival):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
-        self._queue: Any = _ctx.Queue(shape.capacity)
+        self._queue = self._make(shape.capacity)
+
+    def _make(self, capacity: int) -> Any:
+        return _ctx.Queue(capacity)
 
     def sender(self) -> Send:
         """One a call."""
@@ -38,27 +41,14 @@ class ProcessQueue(Rival):
         self._queue.close()
 
 
-class ProcessSimpleQueue(Rival):
+class ProcessSimpleQueue(ProcessQueue):
     """A pipe with locks."""
 
     label = "multiprocessing.SimpleQueue (limit of a pipe)"
-    places = _PROCESSES
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape)
-        self._queue: Any = _ctx.SimpleQueue()
-
-    def sender(self) -> Send:
-        """One a call."""
-        return self._queue.put  # type: ignore[no-any-return]
-
-    def receiver(self) -> Receive:
-        """One a call."""
-        return self._queue.get  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """Close the pipe."""
-        self._queue.close()
+    def _make(self, capacity: int) -> Any:
+        del capacity
+        return _ctx.SimpleQueue()
 
 
 class ProcessPipe(Rival):
