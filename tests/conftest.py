@@ -2,6 +2,6 @@
 
 import signal
 
-# Whoever starts the tests in the background may have had Ctrl-C ignored, and some tests are about it.
+# Started in the background they may ignore Ctrl-C, which some of them are about.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
