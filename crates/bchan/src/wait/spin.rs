@@ -158,9 +158,14 @@ mod tests {
 
     #[test]
     fn spinning_ends_when_the_budget_is_spent() {
-        let start = Instant::now();
-        assert_eq!(Spin::new().until(&tuning(), start, Deadline::NEVER, || false), None);
-        assert!((Spin::LEAST..MOST * 20).contains(&start.elapsed()));
+        let spin_in_vain = || {
+            let start = Instant::now();
+            assert_eq!(Spin::new().until(&tuning(), start, Deadline::NEVER, || false), None);
+            start.elapsed()
+        };
+        // The shortest: the others may have lost the processor meanwhile.
+        let shortest = (0..100).map(|_| spin_in_vain()).min().unwrap();
+        assert!((Spin::LEAST..MOST).contains(&shortest), "{shortest:?}");
     }
 
     #[test]
