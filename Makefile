@@ -5,6 +5,8 @@ PYTHON ?= python3
 CARGO ?= cargo
 VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag + sys.abiflags)')
 BIN := $(VENV)/bin
+# With `QUICK=--quick` the benchmarks do only as much as shows that they work.
+QUICK ?=
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
 .PHONY: demo test test-python test-rust loom tsan lint docs bench bench-more bench-rust symbols clean
@@ -59,7 +61,7 @@ bench-more: $(VENV)/built ## What else docs/performance.md tells.
 	$(BIN)/python benchmarks/stats_cost.py
 
 bench-rust: ## The core beside crossbeam-channel, rtrb and kanal.
-	cd benchmarks/rust && $(CARGO) bench
+	cd benchmarks/rust && $(CARGO) bench -- $(QUICK)
 
 symbols: $(VENV)/built ## The native part with its functions' names, for profilers; until the next build.
 	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(abspath $(BIN)/python) \

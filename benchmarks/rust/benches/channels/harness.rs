@@ -9,8 +9,6 @@ use crate::contenders::{BATCH, Contender, Receiver, Sender};
 use crate::machine::Places;
 use crate::targets::Target;
 
-/// How long the producers of a run send.
-pub const DURATION: Duration = Duration::from_millis(1_000);
 /// A producer looks at the clock after this many messages.
 const BLOCK: usize = 4_096;
 
@@ -29,6 +27,10 @@ pub struct Setting {
     pub places: Places,
     /// Messages that may be in flight, of each producer or of all, as the contender counts them.
     pub capacity: usize,
+    /// How often each contender runs.
+    pub runs: usize,
+    /// How long the producers of a run send.
+    pub duration: Duration,
 }
 
 /// Messages received per second; `None` if the contender can't have so many producers or consumers.
@@ -44,7 +46,7 @@ pub fn run<C: Contender>(case: &Case, setting: &Setting) -> Option<f64> {
             scope.spawn(move || {
                 places.take_producer(case, producer);
                 start.wait();
-                send(case, producer, sender)
+                send(case, producer, sender, setting.duration)
             })
         };
         let consume = |(consumer, receiver)| {
@@ -70,9 +72,10 @@ pub fn run<C: Contender>(case: &Case, setting: &Setting) -> Option<f64> {
 }
 
 /// Sends for a while; returns the first message that was not sent.
-fn send(case: &Case, producer: usize, mut sender: impl Sender) -> u64 {
+fn send(case: &Case, producer: usize, mut sender: impl Sender, duration: Duration) -> u64 {
     let next = first_of(producer);
-    if case.batches { send_batches(&mut sender, next) } else { send_each(&mut sender, next) }
+    let until = Instant::now() + duration;
+    if case.batches { send_batches(&mut sender, next, until) } else { send_each(&mut sender, next, until) }
 }
 
 /// Receives until the end; tells what.
@@ -87,8 +90,7 @@ fn receive(case: &Case, mut receiver: impl Receiver) -> Seen {
 }
 
 /// Sends one message a call.
-fn send_each(sender: &mut impl Sender, mut next: u64) -> u64 {
-    let until = Instant::now() + DURATION;
+fn send_each(sender: &mut impl Sender, mut next: u64, until: Instant) -> u64 {
     while Instant::now() < until {
         for _ in 0..BLOCK {
             sender.send(next);
@@ -99,8 +101,7 @@ fn send_each(sender: &mut impl Sender, mut next: u64) -> u64 {
 }
 
 /// Sends a batch a call.
-fn send_batches(sender: &mut impl Sender, mut next: u64) -> u64 {
-    let until = Instant::now() + DURATION;
+fn send_batches(sender: &mut impl Sender, mut next: u64, until: Instant) -> u64 {
     let mut batch = [0; BATCH];
     while Instant::now() < until {
         for _ in 0..BLOCK / BATCH {

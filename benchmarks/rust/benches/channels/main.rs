@@ -9,13 +9,17 @@ mod machine;
 mod table;
 mod targets;
 
+use std::time::Duration;
+
 use contenders::Contender;
-use harness::{Case, DURATION, Setting, run};
+use harness::{Case, Setting, run};
 use machine::Places;
 use table::Row;
 use targets::Target;
 
-const RUNS: usize = 5;
+/// How often each contender runs, and for how long; with `--quick` just to see that all works.
+const MEASURING: (usize, Duration) = (5, Duration::from_secs(1));
+const QUICK: (usize, Duration) = (1, Duration::from_millis(20));
 const CAPACITY: usize = 65_536;
 
 const CASES: [Case; 5] = [
@@ -69,21 +73,24 @@ const CONTENDERS: [Entry; 5] = [
     entry::<contenders::kanal::Kanal>(),
 ];
 
-/// Arguments: a number is the capacity, any other word chooses the cases with it in their names.
+/// Arguments: a number is the capacity, `--quick` makes it short, any other word chooses the cases with it
+/// in their names.
 fn main() {
     end_all_on_panic();
     // cargo adds options of its own.
-    let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let (options, words): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    let is_quick = options.iter().any(|option| option == "--quick");
+    let (runs, duration) = if is_quick { QUICK } else { MEASURING };
     let (numbers, names): (Vec<_>, Vec<_>) =
         words.into_iter().partition(|word| word.parse::<usize>().is_ok());
     let capacity = numbers.last().map_or(CAPACITY, |number| number.parse().expect("a number"));
     // Before the pinning: a pinned thread has one CPU.
     let machine = machine::describe();
-    let setting = Setting { places: Places::choose(), capacity };
+    let setting = Setting { places: Places::choose(), capacity, runs, duration };
     println!("machine: {machine}; {}", setting.places);
     println!("build:   {}", machine::build());
     println!(
-        "runs:    {RUNS} of {DURATION:?} each, contenders in turn; {capacity} u64 in flight at most; every message checked"
+        "runs:    {runs} of {duration:?} each, contenders in turn; {capacity} u64 in flight at most; every message checked"
     );
     let mut results = Vec::new();
     for case in CASES.iter().filter(|case| names.iter().all(|name| case.name.contains(name.as_str()))) {
@@ -110,7 +117,7 @@ fn measure(case: &Case, setting: &Setting) -> Vec<Row> {
         Row { name, batch_calls, note, runs: Vec::new() }
     };
     let mut rows: Vec<_> = CONTENDERS.iter().map(row).collect();
-    for _ in 0..RUNS {
+    for _ in 0..setting.runs {
         for (entry, row) in CONTENDERS.iter().zip(&mut rows) {
             row.runs.extend((entry.run)(case, setting));
         }

@@ -14,8 +14,8 @@ impl Contender for Bchan {
 
     fn open(capacity: usize, senders: usize, receivers: usize) -> Option<Ends<Self>> {
         let mode = if receivers == 1 { Mode::Mpsc } else { Mode::Mpmc };
-        let config =
-            Config { mode, item_size: size_of::<u64>(), capacity, max_producers: senders, barrier: None };
+        let item_size = size_of::<u64>();
+        let config = Config { mode, item_size, capacity, max_producers: senders, ..Config::default() };
         let channel = Channel::new(&config).expect("a channel");
         let producer = |_| channel.producer().expect("a free place");
         let inbox = |_| Inbox { consumer: channel.consumer().expect("a free place"), batch: [0; BATCH] };
