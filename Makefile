@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 QUICK ?=
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test test-python test-rust loom tsan lint docs bench bench-more bench-rust symbols clean
+.PHONY: demo test test-python test-rust loom tsan lint docs bench bench-more bench-rust commands symbols clean
 
 demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
 	$(BIN)/python examples/word_count.py
@@ -46,22 +46,35 @@ docs: $(VENV)/docs ## The documentation as pages, from docs/_build/html/index.ht
 bench: $(VENV)/built ## The headline figures, as a page and as JSON in bench-results/.
 	$(BIN)/python -m pip install --quiet --group compare
 	mkdir -p bench-results
-	$(BIN)/bchan bench all --headline --html bench-results/bench.html --json bench-results/bench.json
+	$(BIN)/bchan bench all --headline $(QUICK) --html bench-results/bench.html --json bench-results/bench.json
 
 bench-more: $(VENV)/built ## What else docs/performance.md tells.
 	$(BIN)/python -m pip install --quiet --group compare
-	$(BIN)/python benchmarks/call_cost.py
-	$(BIN)/python benchmarks/objects.py
-	$(BIN)/python benchmarks/frames.py
-	$(BIN)/python benchmarks/processes.py
-	$(BIN)/python benchmarks/processes_objects.py
-	$(BIN)/python benchmarks/awaiting.py
-	$(BIN)/python benchmarks/idle_cpu.py
-	$(BIN)/python benchmarks/steady_state.py
-	$(BIN)/python benchmarks/stats_cost.py
+	$(BIN)/python benchmarks/call_cost.py $(QUICK)
+	$(BIN)/python benchmarks/objects.py $(QUICK)
+	$(BIN)/python benchmarks/frames.py $(QUICK)
+	$(BIN)/python benchmarks/processes.py $(QUICK)
+	$(BIN)/python benchmarks/processes_objects.py $(QUICK)
+	$(BIN)/python benchmarks/awaiting.py $(QUICK)
+	$(BIN)/python benchmarks/idle_cpu.py $(QUICK)
+	$(BIN)/python benchmarks/steady_state.py $(QUICK)
+	$(BIN)/python benchmarks/stats_cost.py $(QUICK)
+	$(BIN)/python benchmarks/many_channels.py $(QUICK)
+	$(BIN)/python benchmarks/selecting.py $(QUICK)
 
 bench-rust: ## The core beside crossbeam-channel, rtrb and kanal.
 	cd benchmarks/rust && $(CARGO) bench -- $(QUICK)
+
+# What .ci/run starts with QUICK=--quick, of what CONTRIBUTING, README and docs name; tests/test_commands.py
+# finds those that are missing here.
+commands: docs bench bench-more bench-rust ## Every command that a page names and no test starts.
+	scripts/run_bench_mpsc.sh --messages 1000000 --runs 1
+	scripts/run_vyukov.sh --messages 1000000 --runs 1
+	scripts/run_all_benches.sh --quick
+	$(BIN)/bchan bench latency --quick
+	$(BIN)/bchan bench compare --quick
+	$(BIN)/bchan bench scaling --quick --runs 1
+	$(BIN)/python -m pip install --quiet --no-deps --target bench-results/installed --upgrade .
 
 symbols: $(VENV)/built ## The native part with its functions' names, for profilers; until the next build.
 	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(abspath $(BIN)/python) \

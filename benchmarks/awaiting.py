@@ -17,14 +17,16 @@ from importlib import import_module
 from statistics import median
 from typing import Any
 
+import effort
+
 import bchan
 from bchan.asyncio import Queue
 from bchan.bench.machine import this_machine
 
-RUNS = 5
+RUNS = effort.runs(5)
 CAPACITIES = (1024, 65_536)
 BATCH = 64
-MESSAGES = 100_000  # of one run; for the slowest a second or two
+MESSAGES = effort.count(100_000)  # of one run; for the slowest a second or two
 
 Run = Callable[["Arrivals"], Awaitable[float]]
 

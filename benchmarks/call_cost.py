@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from statistics import median
 from timeit import Timer
 
+import effort
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +22,8 @@ from bchan.bench.machine import this_machine
 
 Messages = NDArray[np.uint64]
 
-REPEATS = 7
-PAIRS = 2_000_000  # of one repeat
+REPEATS = effort.runs(7)
+PAIRS = effort.count(2_000_000)  # of one repeat
 BATCH = 64
 PROOF = 128 * BATCH  # different messages sent and compared for each pair of calls
 

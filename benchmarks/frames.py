@@ -19,13 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+import effort
+
 import bchan
 from bchan.bench.machine import this_machine
 
-RUNS = 5
+RUNS = effort.runs(5)
 SHORT, LONG = [16, 64, 256], [1024, 4096, 65_536, 1 << 20]
-MOST_MESSAGES = 400_000
-MOST_BYTES = 256 << 20
+MOST_MESSAGES = effort.count(400_000)
+MOST_BYTES = effort.count(256 << 20)
 RING_BYTES = 4 << 20
 BATCH = 64
 

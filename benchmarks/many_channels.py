@@ -20,10 +20,12 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import effort
+
 import bchan
 from bchan.bench.machine import this_machine
 
-CHANNELS = 10_000
+CHANNELS = effort.count(10_000, 200)
 AT_ONCE = 100
 """Channels of a round."""
 CHILDREN = 10

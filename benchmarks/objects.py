@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from statistics import median
 from timeit import Timer
 
+import effort
+
 import bchan
 from bchan.bench.machine import this_machine
 
-RUNS = 5
-PAIRS = 1_000_000  # of one run in one thread
-MESSAGES = 600_000  # of one run between threads, all producers together
+RUNS = effort.runs(5)
+PAIRS = effort.count(1_000_000)  # of one run in one thread
+MESSAGES = effort.count(600_000)  # of one run between threads, all producers together
 
 Send = Callable[[object], object]
 Receive = Callable[[], object]

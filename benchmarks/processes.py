@@ -15,6 +15,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+import effort
 import numpy as np
 
 import bchan
@@ -22,12 +23,12 @@ from bchan.bench.arrivals import Arrivals, OrderedArrivals
 from bchan.bench.machine import this_machine
 from bchan.bench.workload import Stream
 
-RUNS = 5
+RUNS = effort.runs(5)
 PRODUCERS = 4
-MESSAGES = 20_000_000  # of each producer
+MESSAGES = effort.count(20_000_000)  # of each producer
 FRAME = 65_536
-FRAMES = 4096
-ROUNDS = 20_000
+FRAMES = effort.count(4096)
+ROUNDS = effort.count(20_000)
 
 ctx = mp.get_context("fork")
 

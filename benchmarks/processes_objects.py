@@ -21,11 +21,13 @@ from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
+import effort
+
 import bchan
 import bchan.multiprocessing
 from bchan.bench.machine import this_machine
 
-RUNS = 5
+RUNS = effort.runs(5)
 BATCH = 64
 CAPACITY = 1 << 14
 FIFO_BYTES = CAPACITY * 64
@@ -162,7 +164,7 @@ def rate(contender: Contender, make: Callable[[int], Any]) -> float:
         WrongError: They did not all arrive, each once, in order and as they were sent.
     """
     ctx = mp.get_context("fork")
-    objects = [make(n) for n in range(contender.count)]
+    objects = [make(n) for n in range(effort.count(contender.count))]
     carrier, ready, go = contender.make(), ctx.Event(), ctx.Event()
 
     def produce() -> None:

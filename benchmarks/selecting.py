@@ -11,12 +11,14 @@ import time
 from contextlib import suppress
 from statistics import median
 
+import effort
+
 import bchan
 from bchan import _core, _selecting
 from bchan.bench.machine import this_machine
 
-RUNS = 7
-ROUNDS = 5000
+RUNS = effort.runs(7)
+ROUNDS = effort.count(5000)
 CHANNELS = (2, 16)
 
 

@@ -15,16 +15,17 @@ from contextlib import contextmanager
 from statistics import median
 from timeit import Timer
 
+import effort
 import numpy as np
 
 from bchan import Channel
 from bchan._types import Mode
 from bchan.bench.machine import this_machine
 
-REPEATS = 7
-CALLS = 100_000  # of one repeat
-SLOW_CALLS = 100
-PAIRS = 2_000_000
+REPEATS = effort.runs(7)
+CALLS = effort.count(100_000)  # of one repeat
+SLOW_CALLS = effort.count(100)
+PAIRS = effort.count(2_000_000)
 CAPACITY = 65_536
 SECONDS_BETWEEN_QUESTIONS = 0.001
 SWITCH = 0.0002  # seconds after which a thread with the GIL is asked for it: 5 ms would be 200/s

@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Callable
 from itertools import repeat
 
+import effort
 import numpy as np
 import psutil
 
@@ -23,14 +24,14 @@ from bchan.bench.machine import this_machine
 CAPACITY = 65_536
 BATCH = 64
 WARM_UP = 16 * CAPACITY
-MESSAGES = 10_000_000
+MESSAGES = effort.count(10_000_000, 1_000_000)
 PARTS = (WARM_UP, WARM_UP, MESSAGES)  # to look for the first time takes a block that stays
 MESSAGE = 1 << 40  # no small integer, which Python keeps ready
 DEADLINE = 60.0
 
 # Other parts of the process may take a little, and the kernel counts pages in coarse steps.
-MOST_BLOCKS = MESSAGES // 100_000
-MOST_BYTES = MESSAGES // 10
+MOST_BLOCKS = 100
+MOST_BYTES = 1_000_000
 
 Send = Callable[[Producer, int], None]
 Receive = Callable[[Consumer, int], None]

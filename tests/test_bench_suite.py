@@ -509,6 +509,11 @@ def test_all_is_every_section_in_one_report(
     assert picture.read_bytes().startswith(b"\x89PNG")
     headline = sections("all", "--headline")
     assert [section.name for section in headline] == ["mpsc", "spsc", "vyukov", "compare"]
+    for name in suite.QUICK:
+        monkeypatch.setitem(suite.QUICK, name, fake(name))
+    quick = sections("all", "--quick")
+    assert [section.name for section in quick] == [section.name for section in everything]
+    assert all(len(section.rows[0].figures[0].values) == 1 for section in quick)
 
 
 @pytest.mark.parametrize("name", ["mpsc", "spsc", "vyukov"])

@@ -15,7 +15,7 @@ from bchan.bench.machine import this_machine
 from bchan.bench.options import OUTPUTS, RUNS, failing_plainly, with_options, write
 from bchan.bench.progress import Bar
 from bchan.bench.report import NotAReportError, Report
-from bchan.bench.suite import ALL, HEADLINE
+from bchan.bench.suite import ALL, HEADLINE, QUICK
 from bchan.bench.terminal import print_difference
 from bchan.bench.throughput_commands import mpsc, spsc, vyukov
 
@@ -56,15 +56,17 @@ def oversubscribed(runs: int, **outputs: Any) -> None:
 @bench.command(name="all")
 @with_options(RUNS)
 @click.option("--headline", is_flag=True, help=f"Only {', '.join(HEADLINE)}.")
+@click.option("--quick", is_flag=True, help="Once, and shortly: to see that all works.")
 @with_options(*OUTPUTS)
-def run_all(runs: int, headline: bool, **outputs: Any) -> None:
+def run_all(runs: int, headline: bool, quick: bool, **outputs: Any) -> None:
     """Every section in one report."""
     names = HEADLINE if headline else tuple(ALL)
+    sections_of, runs = (QUICK, 1) if quick else (ALL, runs)
     machine, sections = this_machine(), []
     with failing_plainly(), Bar() as progress:
         for number, name in enumerate(names, start=1):
             progress.section(f"{name} ({number} of {len(names)})")
-            sections.append(ALL[name](runs, progress))
+            sections.append(sections_of[name](runs, progress))
         write(Report(machine, tuple(sections)), **outputs)
 
 

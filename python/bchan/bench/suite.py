@@ -28,16 +28,25 @@ _CASES: Mapping[str, tuple[Settings, ...]] = {
     "vyukov": (settings_for("mpmc", 4, 4, "batch", 64),),
 }
 
+_QUICK_SHARE, _QUICK_SECONDS = 50, 0.02
 
-def throughput(name: str, runs: int, progress: Progress) -> Section:
+
+def throughput(name: str, runs: int, progress: Progress, *, quick: bool = False) -> Section:
     """A section of throughput, with `queue.Queue` beside it.
+
+    Args:
+        name: The section's.
+        runs: How often.
+        progress: Told before each run.
+        quick: A fiftieth of the messages.
 
     Raises:
         ValueError: A number that makes no sense.
         MismatchError: What arrived is not what was sent.
         TimeoutError: A run stood still.
     """
-    settings = [replace(one, runs=runs) for one in _CASES[name]]
+    share = _QUICK_SHARE if quick else 1
+    settings = [replace(one, runs=runs, messages=one.messages // share) for one in _CASES[name]]
     cases = [*map(channel_case, settings), queue_case(settings[0])]
     return section_of(name, TITLES[name], cases, progress, LABEL)
 
@@ -49,4 +58,12 @@ ALL: Mapping[str, Measure] = {
     "compare": compare.measure,
     "oversubscribed": oversubscribed.measure,
 }
+QUICK: Mapping[str, Measure] = {
+    **{name: partial(throughput, name, quick=True) for name in _CASES},
+    "scaling": partial(scaling.measure, quick=True),
+    "latency": partial(latency.measure, seconds=_QUICK_SECONDS),
+    "compare": partial(compare.measure, seconds=_QUICK_SECONDS),
+    "oversubscribed": partial(oversubscribed.measure, seconds=_QUICK_SECONDS),
+}
+"""All of it, just to see that it works."""
 HEADLINE = ("mpsc", "spsc", "vyukov", "compare")
