@@ -21,7 +21,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, FutexWord};
 /// First eight bytes of a channel's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bchan\0\r\n");
 /// Changes whenever anything in this file does.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Words of a lane bitmap. Two levels of 64 bits find one lane among 4,096.
 pub(crate) const BITMAP_WORDS: usize = if cfg!(loom) { 1 } else { 64 };
@@ -284,6 +284,20 @@ pub(crate) struct Intent {
     pub(crate) start: AtomicU64,
     /// How many there are, and above that the flags HELD and COUNTED. 0 is no claim.
     pub(crate) span: AtomicU64,
+    /// Frames that were sent, or received, from this seat.
+    pub(crate) frames: Tally,
+    /// Slots that were given up from this seat, or passed.
+    pub(crate) slots: Tally,
+}
+
+/// A count that is exact whenever whoever keeps it dies; see `ring::tally`. Only one writes it at a time.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// With what is under way.
+    pub(crate) count: AtomicU64,
+    /// Without it.
+    pub(crate) sure: AtomicU64,
 }
 
 /// Bytes that the maker of a channel may leave for those who attach to it.
@@ -303,6 +317,8 @@ pub(crate) struct ChannelHeader {
     pub(crate) registry: Apart<AtomicU64>,
     /// How often a seat was taken; see `channel::seats`.
     pub(crate) seatings: Apart<AtomicU64>,
+    /// Seats of the producers, and of the consumers, that were ever taken: so many at most, from the first on.
+    pub(crate) seats_used: Apart<[AtomicU64; 2]>,
     /// The process that clears up after another, or 0.
     pub(crate) undertaker: Apart<AtomicU64>,
     /// Handles whose process died.
@@ -325,12 +341,12 @@ pub(crate) struct SharedHeader {
     pub(crate) tail: Apart<AtomicU64>,
     /// Next sequence that a consumer claims.
     pub(crate) head: Apart<AtomicU64>,
-    /// Messages that a consumer claimed and handed back, in slots below `head`, and above that the flag
-    /// SOME: there may be any. Seldom other than 0.
+    /// 1 if there may be messages that a consumer claimed and handed back, in slots below `head`. Seldom.
     pub(crate) returned: Apart<AtomicU64>,
     /// By how many fewer than `capacity` messages may be in flight. Written by who asks for it.
     pub(crate) withheld: Apart<AtomicU64>,
-    /// Slots that a producer has reserved and may still abandon.
+    /// Slots that a producer has reserved and may still abandon. This and the next three are of a ring in the
+    /// memory of one process: else the seats say it, of each the part of its owner.
     pub(crate) reserved: Apart<AtomicU64>,
     /// Messages that a consumer looks at and may still hand back.
     pub(crate) peeked: Apart<AtomicU64>,
@@ -382,14 +398,24 @@ impl Bell {
 
 /// The head of a ring's lengths, in a channel of frames: slots don't tell how many messages there were.
 ///
-/// Who is alone on his side of the ring writes his counter with plain stores; several add to theirs.
+/// In a ring that processes share, the seats have them instead. Who is alone on its side of the ring writes its
+/// counter with plain stores; several add to theirs.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct FrameCounters {
     /// Frames sent so far.
-    pub(crate) sent: Apart<AtomicU64>,
+    pub(crate) sent: Apart<LaneTally>,
     /// Frames received so far.
-    pub(crate) received: Apart<AtomicU64>,
+    pub(crate) received: Apart<LaneTally>,
+}
+
+/// A tally of a lane: whether what is under way was done shows in the lane's tail, or head.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct LaneTally {
+    pub(crate) tally: Tally,
+    /// That index, once it is done.
+    pub(crate) index: AtomicU64,
 }
 
 // The model checker's atomics have no zeroes to start from, so each part can be made by hand.
@@ -417,6 +443,7 @@ impl ChannelHeader {
             note: Apart(bytes),
             registry: zero(),
             seatings: zero(),
+            seats_used: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
             undertaker: zero(),
             deaths: zero(),
             dead: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
@@ -430,7 +457,12 @@ impl ChannelHeader {
 #[cfg(loom)]
 impl Seat {
     pub(crate) fn new() -> Self {
-        let intent = || Intent { start: AtomicU64::new(0), span: AtomicU64::new(0) };
+        let intent = || Intent {
+            start: AtomicU64::new(0),
+            span: AtomicU64::new(0),
+            frames: Tally::new(),
+            slots: Tally::new(),
+        };
         Self { owner: AtomicU64::new(0), heir: AtomicU64::new(0), sending: intent(), receiving: intent() }
     }
 }
@@ -449,7 +481,15 @@ impl SharedHeader {
 #[cfg(loom)]
 impl FrameCounters {
     pub(crate) fn new() -> Self {
-        Self { sent: Apart(AtomicU64::new(0)), received: Apart(AtomicU64::new(0)) }
+        let zero = || Apart(LaneTally { tally: Tally::new(), index: AtomicU64::new(0) });
+        Self { sent: zero(), received: zero() }
+    }
+}
+
+#[cfg(loom)]
+impl Tally {
+    fn new() -> Self {
+        Self { count: AtomicU64::new(0), sure: AtomicU64::new(0) }
     }
 }
 

@@ -23,12 +23,12 @@ pub use shared::{FramePort, FrameReceiver, FrameSender, Port, Receiver, Sender};
 
 use std::time::Duration;
 
-use self::seats::{Place, Role};
+use self::seats::{Place, Role, keep_watch};
 use crate::error::{ConfigError, HandleError};
 use crate::layout::{Counters, EventWords, FRAME_SLOT, Geometry, LaneHeader, SharedHeader};
 use crate::memory::Memory;
 use crate::ring::frames::Lengths;
-use crate::ring::vyukov::{Ring, Turns};
+use crate::ring::vyukov::{Counts, Ring, Turns};
 use crate::sync::{Arc, Ordering};
 use crate::wait::{Alarms, Barrier, Broadcast, Event, Reach, Tuning};
 
@@ -153,6 +153,11 @@ impl Shared {
 
     fn ring(&self) -> Option<&SharedHeader> {
         self.is_ring().then(|| self.memory.shared_header())
+    }
+
+    /// What the ring has carried that all share.
+    fn counts(&self) -> Option<Counts<'_>> {
+        self.is_ring().then(|| Counts::of(&self.memory))
     }
 
     fn is_ring(&self) -> bool {
@@ -370,6 +375,8 @@ impl Channel {
 
     /// Producers registered now.
     pub fn active_producers(&self) -> usize {
+        // Those who died count until they are cleared up after.
+        keep_watch(&self.shared);
         self.shared.memory.header().registered.len()
     }
 
@@ -380,28 +387,29 @@ impl Channel {
 
     /// Messages in flight.
     pub fn len(&self) -> usize {
-        if self.is_framed() {
-            // What was received first: read later it could be more than what was sent.
-            let received = self.frames(Lengths::received);
-            let len = self.frames(Lengths::sent).saturating_sub(received) as usize;
-            return match self.shared.ring() {
-                Some(_) => Ring::new(&self.shared.memory, self.shared.turns).frames(len),
-                None => len,
-            };
-        }
-        match self.shared.ring() {
-            Some(ring) => ring.len(self.shared.memory.geometry().capacity),
+        // As for `active_producers`: what the dead had claimed counts as well.
+        keep_watch(&self.shared);
+        match self.shared.counts() {
+            Some(ring) => ring.len(),
+            None if self.is_framed() => {
+                // What was received first: read later it could be more than what was sent.
+                let received = self.frames(Lengths::received);
+                self.frames(Lengths::sent).saturating_sub(received) as usize
+            }
             None => self.shared.lanes().map(|lane| self.shared.len_of(lane)).sum(),
         }
     }
 
-    /// A count of frames, over all rings.
+    /// A count of frames, over all lanes.
     fn frames(&self, count: fn(&Lengths) -> u64) -> u64 {
-        let memory = &self.shared.memory;
-        (0..memory.geometry().rings())
-            .filter_map(|ring| Lengths::new(memory, ring))
-            .map(|of| count(&of))
-            .sum()
+        let lanes = self.shared.lanes().filter_map(|lane| Lengths::new(&self.shared.memory, lane));
+        lanes.map(|of| count(&of)).fold(0, u64::wrapping_add)
+    }
+
+    /// Slots of a shared ring that were claimed to send and not taken back, for tests of the counters.
+    #[cfg(any(feature = "kill-points", loom))]
+    pub fn slots_claimed(&self) -> Option<u64> {
+        self.shared.counts().map(|ring| ring.claimed())
     }
 
     /// Visits the slots of all messages in flight.
@@ -446,15 +454,15 @@ impl Channel {
         let add = u64::wrapping_add;
         let sum =
             |field: fn(&Counters) -> u64| events.iter().map(|event| field(&event.counters)).fold(0, add);
-        let total = |of_ring: fn(&SharedHeader) -> u64, of_lane: fn(&LaneHeader) -> u64| match ring {
-            Some(ring) => of_ring(ring),
-            None => lanes().map(of_lane).fold(0, add),
-        };
-        let (sent, received) = if self.is_framed() {
-            (self.frames(Lengths::sent), self.frames(Lengths::received))
-        } else {
-            let sent = total(SharedHeader::sent, |lane| lane.tail.load(Ordering::Relaxed));
-            (sent, total(SharedHeader::received, |lane| lane.head.load(Ordering::Relaxed)))
+        let total = |of_lane: fn(&LaneHeader) -> u64| lanes().map(of_lane).fold(0, add);
+        let counts = self.shared.counts();
+        let (sent, received) = match &counts {
+            Some(ring) => (ring.sent(), ring.received()),
+            None if self.is_framed() => (self.frames(Lengths::sent), self.frames(Lengths::received)),
+            None => {
+                let sent = total(|lane| lane.tail.load(Ordering::Relaxed));
+                (sent, total(|lane| lane.head.load(Ordering::Relaxed)))
+            }
         };
         Stats {
             sent,
@@ -463,7 +471,7 @@ impl Channel {
             wakes: sum(|counters| counters.wakes.load(Ordering::Relaxed)),
             spins: sum(|counters| counters.spins.load(Ordering::Relaxed)),
             time_parked: Duration::from_nanos(sum(|counters| counters.parked_ns.load(Ordering::Relaxed))),
-            abandoned: total(|ring| ring.abandoned.load(Ordering::Relaxed), |_| 0),
+            abandoned: counts.map_or(0, |ring| ring.abandoned()),
             deaths: memory.header().deaths.load(Ordering::Relaxed),
             bytes_mapped: memory.bytes_mapped(),
             mirrored: (0..memory.geometry().rings()).all(|ring| memory.is_mirrored(ring) != Some(false)),

@@ -29,7 +29,7 @@ use crate::layout::Seat;
 use crate::process::{self, Owner, Survivor, kill_point};
 use crate::ring::vyukov::Ring;
 use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Event, Patience};
+use crate::wait::Patience;
 
 /// Whose seat it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +216,7 @@ impl Shared {
             .or_else(|| self.take_from_the_dead(|| seats.clone().find(take)));
         match found {
             Some(index) => {
+                self.memory.say_seat_used(index);
                 kill_point!("take.taken");
                 self.announce();
                 kill_point!("take.announced");
@@ -291,19 +292,19 @@ impl Shared {
             kill_point!("announce.counted");
             // Forbids: someone goes to sleep and has missed it, and we miss that he waits.
             fence(Ordering::SeqCst);
-            self.tell_all(|event| event.notify_all());
+            self.rouse_all();
         }
     }
 
-    /// Wakes all who wait, for whatever it is.
-    fn tell_all(&self, tell: fn(Event<'_>)) {
-        tell(self.arrivals());
+    /// Wakes all that wait, for whatever it is, also those whose waker died before it had woken them.
+    fn rouse_all(&self) {
+        self.arrivals().rouse();
         match self.ring() {
-            Some(ring) if self.is_framed() => self.broadcast(&ring.space).notify_all(),
-            Some(ring) => tell(self.event(&ring.space)),
+            Some(ring) if self.is_framed() => self.broadcast(&ring.space).rouse(),
+            Some(ring) => self.event(&ring.space).rouse(),
             None => {
                 let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
-                spaces.for_each(|space| tell(self.event(space)));
+                spaces.for_each(|space| self.event(space).rouse());
             }
         }
     }
@@ -398,7 +399,7 @@ impl Shared {
         kill_point!("bury.closed");
         // Forbids: someone waits and has missed what the dead had done, and we miss that he waits.
         fence(Ordering::SeqCst);
-        self.tell_all(|event| event.rouse());
+        self.rouse_all();
         is_done
     }
 
@@ -416,6 +417,8 @@ impl Shared {
             }
         } else if role == Role::Producer {
             self.bury_lane(index);
+        } else {
+            self.bury_reader();
         }
         let header = self.memory.header();
         let nth = header.deaths.fetch_add(1, Ordering::Relaxed) as usize;

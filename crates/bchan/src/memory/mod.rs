@@ -27,7 +27,7 @@ use crate::error::ConfigError;
 use crate::layout::{
     ChannelHeader, FrameCounters, Geometry, Identity, LaneHeader, NOTE_BYTES, Seat, SharedHeader,
 };
-use crate::sync::{Arc, AtomicU8};
+use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
 
 /// The memory of one channel. Everything in it stays where it is until the last `Arc` is gone.
 #[derive(Debug)]
@@ -121,6 +121,26 @@ impl Memory {
         assert!(seat < self.geometry.seats as usize);
         // SAFETY: the segment has `seats` of them after the header, valid as zeroes, all atomics.
         unsafe { self.segment.base().add(size_of::<ChannelHeader>()).cast::<Seat>().add(seat).as_ref() }
+    }
+
+    /// The seats that were ever taken, and perhaps more.
+    pub(crate) fn seats_used(&self) -> impl Iterator<Item = usize> {
+        let of_producers = self.geometry.max_producers as usize;
+        let [producers, consumers] = &self.header().seats_used.0;
+        let used = |word: &AtomicU64, most: usize| (word.load(Ordering::Acquire) as usize).min(most);
+        let consumers = used(consumers, self.geometry.seats as usize - of_producers);
+        (0..used(producers, of_producers)).chain(of_producers..of_producers + consumers)
+    }
+
+    /// Says so of a seat, before anything is written there.
+    pub(crate) fn say_seat_used(&self, seat: usize) {
+        let of_producers = self.geometry.max_producers as usize;
+        let [producers, consumers] = &self.header().seats_used.0;
+        let (word, nth) = match seat.checked_sub(of_producers) {
+            None => (producers, seat),
+            Some(nth) => (consumers, nth),
+        };
+        word.fetch_max(nth as u64 + 1, Ordering::Release);
     }
 
     #[inline]

@@ -121,18 +121,12 @@ impl Lengths {
     }
 
     pub(crate) fn sent(&self) -> u64 {
-        self.counters().sent.load(Ordering::Relaxed)
+        self.counters().sent.tally.get()
     }
 
     pub(crate) fn received(&self) -> u64 {
-        self.counters().received.load(Ordering::Relaxed)
+        self.counters().received.tally.get()
     }
-}
-
-/// Adds to a counter that this thread alone writes.
-#[inline(always)]
-pub(crate) fn count(counter: &AtomicU64, n: i64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add_signed(n), Ordering::Relaxed);
 }
 
 #[cfg(all(test, not(loom)))]

@@ -17,7 +17,7 @@
 use std::ptr::NonNull;
 
 use super::vyukov::Claim;
-use crate::layout::Intent;
+use crate::layout::{Intent, Tally};
 use crate::process::kill_point;
 use crate::sync::Ordering;
 
@@ -74,12 +74,24 @@ impl Witness {
         }
     }
 
-    /// What it has is counted as reserved, or peeked; or no longer.
-    pub(crate) fn counts(&self, is_counted: bool) {
+    /// What it has is counted as reserved, or peeked; or no longer. False if somebody else has to count it.
+    pub(crate) fn counts(&self, is_counted: bool) -> bool {
         if let Some(intent) = self.intent() {
             let span = intent.span.load(Ordering::Relaxed) & !COUNTED;
             intent.span.store(if is_counted { span | COUNTED } else { span }, Ordering::Release);
         }
+        self.0.is_some()
+    }
+
+    /// Where it counts the frames that it has sent, or received.
+    #[inline(always)]
+    pub(super) fn frames(&self) -> Option<&Tally> {
+        self.intent().map(|intent| &intent.frames)
+    }
+
+    /// Where it counts the slots that it has given up, or passed.
+    pub(super) fn slots(&self) -> Option<&Tally> {
+        self.intent().map(|intent| &intent.slots)
     }
 
     /// Is about to give back what it has, or some of it: others may have it from then on.
@@ -87,6 +99,14 @@ impl Witness {
         if let Some(intent) = self.intent() {
             let span = intent.span.load(Ordering::Relaxed);
             intent.span.store(span & !HELD, Ordering::Release);
+        }
+    }
+
+    /// Could not give them back: it still has what it has.
+    pub(crate) fn keeps(&self) {
+        if let Some(intent) = self.intent() {
+            let span = intent.span.load(Ordering::Relaxed);
+            intent.span.store(span | HELD, Ordering::Release);
         }
     }
 
@@ -105,7 +125,6 @@ pub(super) struct Written {
     pub(super) start: u64,
     pub(super) len: u64,
     pub(super) is_held: bool,
-    pub(super) is_counted: bool,
 }
 
 impl Written {
@@ -137,7 +156,18 @@ impl Intent {
             crate::sync::spin_hint();
         }
         let len = span & !(HELD | COUNTED);
-        Written { start, len, is_held: span & HELD != 0, is_counted: span & COUNTED != 0 }
+        Written { start, len, is_held: span & HELD != 0 }
+    }
+
+    /// As [`Witness::doubts`], for one that died.
+    pub(super) fn doubt(&self) {
+        self.span.fetch_and(!HELD, Ordering::Release);
+    }
+
+    /// How many are counted as reserved, or peeked.
+    pub(super) fn counted(&self) -> u64 {
+        let span = self.span.load(Ordering::Relaxed);
+        if span & COUNTED == 0 { 0 } else { span & !(HELD | COUNTED) }
     }
 
     pub(super) fn wipe(&self) {

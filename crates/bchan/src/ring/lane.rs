@@ -231,6 +231,12 @@ impl Reader {
         self.lane.lengths().say_progress(self.head, progress);
     }
 
+    /// The sequence of the next message.
+    #[inline]
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
     /// Gives the next `n` slots, which must have been available, back to the writer.
     #[inline]
     pub(crate) fn release(&mut self, n: usize) {

@@ -3,4 +3,5 @@
 pub(crate) mod frames;
 pub(crate) mod intent;
 pub(crate) mod lane;
+mod tally;
 pub(crate) mod vyukov;

@@ -30,18 +30,21 @@
 //! reading; FREE is stored with Release after reading and loaded with Acquire before writing. `tail`
 //! and `head` only deal out sequences, and need no order.
 
+mod counts;
 mod frames;
+mod recovery;
 
 use std::ptr::NonNull;
 use std::slice;
 
+pub(crate) use self::counts::Counts;
 use super::frames::Lengths;
-use super::intent::{Witness, Written};
-use crate::layout::{Intent, Seat, SharedHeader};
+use super::intent::Witness;
+use crate::layout::SharedHeader;
 use crate::memory::{Memory, Slots};
 use crate::process::kill_point;
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
-use crate::wait::{Patience, Spin};
+use crate::wait::Spin;
 
 const FREE: u8 = 0;
 const FULL: u8 = 1;
@@ -51,7 +54,7 @@ const BACK: u8 = 3;
 /// In `tail`: no more claims.
 const SEALED: u64 = 1 << 63;
 /// In `returned`: there may be some.
-const SOME: u64 = 1 << 63;
+const SOME: u64 = 1;
 
 /// Who must expect to be disturbed between looking and claiming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -364,9 +367,18 @@ impl Ring {
             kill_point!("ring.abandon.moved");
             return self.say_given_back();
         }
-        self.abandoned.fetch_add(claim.len as u64, Ordering::Relaxed);
+        witness.keeps();
+        kill_point!("ring.abandon.keeps");
+        match witness.slots() {
+            Some(given_up) => given_up.begin(claim.len as u64),
+            None => drop(self.abandoned.fetch_add(claim.len as u64, Ordering::Relaxed)),
+        }
+        kill_point!("ring.abandon.counted");
         self.say(claim, SKIP);
         kill_point!("ring.abandon.skipped");
+        if let Some(given_up) = witness.slots() {
+            given_up.end(true);
+        }
     }
 
     /// To be called before the witness rests: who sees it at rest sees this.
@@ -384,7 +396,7 @@ impl Ring {
         witness: Witness,
         passed: impl Fn(),
     ) -> Option<Claim> {
-        if self.returned.load(Ordering::Relaxed) & SOME != 0
+        if self.returned.load(Ordering::Relaxed) == SOME
             && let Some(claim) = self.claim_returned(wanted, witness)
         {
             return Some(claim);
@@ -432,9 +444,15 @@ impl Ring {
             if self.advance(&self.head, start, claim.len) {
                 kill_point!("ring.pass.claimed");
                 witness.holds(claim);
+                match witness.slots() {
+                    Some(passed) => passed.begin(claim.len as u64),
+                    None => drop(self.passed.fetch_add(claim.len as u64, Ordering::Relaxed)),
+                }
                 self.release(claim);
                 kill_point!("ring.pass.released");
-                self.passed.fetch_add(claim.len as u64, Ordering::Relaxed);
+                if let Some(passed) = witness.slots() {
+                    passed.end(true);
+                }
             }
             witness.rests();
         }
@@ -454,8 +472,6 @@ impl Ring {
         })?;
         witness.holds(claim);
         kill_point!("ring.take_back.holds");
-        let count = |returned: u64| Some(returned - (returned & !SOME).min(claim.len as u64));
-        let _ = self.returned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         Some(claim)
     }
 
@@ -517,17 +533,16 @@ impl Ring {
             self.head.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
         kill_point!("ring.hand_back.moved");
         if moved.is_err() {
-            // The states first: who sees the number will find as many.
+            // The states first: who sees SOME will find them.
             self.say(claim, BACK);
             kill_point!("ring.hand_back.back");
-            self.say_returned(claim.len as u64);
+            self.say_returned();
         }
         self.say_given_back();
     }
 
-    /// Says that there are `n` more messages to be taken again.
-    fn say_returned(&self, n: u64) {
-        self.returned.fetch_add(n, Ordering::Relaxed);
+    /// Says that there are messages to be taken again.
+    fn say_returned(&self) {
         // Release: pairs with the Acquire in `claim_returned`.
         self.returned.fetch_or(SOME, Ordering::Release);
     }
@@ -585,161 +600,8 @@ impl Ring {
         if self.turns == Turns::Everybodys {
             return self.full(head, 1) > 0;
         }
-        self.is(head, FULL) || self.is(head, SKIP) || self.returned.load(Ordering::Relaxed) & SOME != 0
+        self.is(head, FULL) || self.is(head, SKIP) || self.returned.load(Ordering::Relaxed) == SOME
     }
-}
-
-/// Each number may be a moment older than the others: together they are exact once all is quiet.
-impl SharedHeader {
-    /// Messages sent so far.
-    pub(crate) fn sent(&self) -> u64 {
-        let tail = self.tail.load(Ordering::Relaxed) & !SEALED;
-        let unsent =
-            self.abandoned.load(Ordering::Relaxed).wrapping_add(self.reserved.load(Ordering::Relaxed));
-        (tail.wrapping_sub(unsent) as i64).max(0) as u64
-    }
-
-    /// Messages received so far.
-    pub(crate) fn received(&self) -> u64 {
-        let unreceived =
-            self.peeked.load(Ordering::Relaxed).wrapping_add(self.returned.load(Ordering::Relaxed) & !SOME);
-        let pending = unreceived.wrapping_add(self.passed.load(Ordering::Relaxed));
-        // Messages may be taken again a moment before they are counted as returned.
-        (self.head.load(Ordering::Relaxed).wrapping_sub(pending) as i64).max(0) as u64
-    }
-
-    /// Messages in flight.
-    pub(crate) fn len(&self, capacity: u64) -> usize {
-        let received = self.received();
-        self.sent().saturating_sub(received).min(capacity) as usize
-    }
-}
-
-/// For those who died; see `intent`.
-impl Ring {
-    /// Finishes what the owner of the seat `dead` had claimed: slots to write are given up, messages go
-    /// back to the consumers. False if somebody hinders it, and it is to be tried again. To be called by
-    /// one at a time.
-    pub(crate) fn bury<'a>(
-        &self,
-        dead: &Seat,
-        others: impl Fn() -> Vec<&'a Seat>,
-        is_alive: impl Fn(&Seat) -> bool,
-    ) -> bool {
-        let sending = Side { word: &self.tail, intent: |seat| &seat.sending };
-        let receiving = Side { word: &self.head, intent: |seat| &seat.receiving };
-        let claims = |what, side| self.claims_of(dead, what, side, &others, &is_alive);
-        let Some(unsent) = claims(FREE, sending) else { return false };
-        if self.lengths.is_some() && !unsent.is_empty() {
-            self.hide_unsent_frame(dead.sending.read(), unsent[0]);
-        }
-        let given_up = unsent.into_iter().filter(|&sequence| self.settle(sequence, FREE, sequence, SKIP));
-        self.abandoned.fetch_add(given_up.count() as u64, Ordering::Relaxed);
-        kill_point!("bury.sending");
-        end(&dead.sending, &self.reserved);
-        let (Some(mut unread), Some(unpassed)) = (claims(FULL, receiving), claims(SKIP, receiving)) else {
-            return false;
-        };
-        if self.lengths.is_some() {
-            unread = self.finish_frame(dead.receiving.read(), unread);
-        }
-        let unread = unread.into_iter().filter(|&sequence| self.settle(sequence, FULL, sequence, BACK));
-        // Also if there was none: he may have been about to say so.
-        self.say_returned(unread.count() as u64);
-        kill_point!("bury.receiving");
-        let next_lap = |sequence: u64| sequence.wrapping_add(self.capacity());
-        let passed = unpassed.into_iter().filter(|&seq| self.settle(seq, SKIP, next_lap(seq), FREE));
-        self.passed.fetch_add(passed.count() as u64, Ordering::Relaxed);
-        end(&dead.receiving, &self.peeked);
-        true
-    }
-
-    /// The sequences in the state `what` that the dead had claimed.
-    fn claims_of<'a>(
-        &self,
-        dead: &Seat,
-        what: u8,
-        side: Side<'_>,
-        others: impl Fn() -> Vec<&'a Seat>,
-        is_alive: impl Fn(&Seat) -> bool,
-    ) -> Option<Vec<u64>> {
-        let written = (side.intent)(dead).read();
-        let mut patience = Patience::new();
-        while patience.is_left() {
-            // Acquire: before the looks that follow; pairs with the Release in `say_given_back`.
-            let given_back = self.given_back.load(Ordering::Acquire);
-            let mut claims: Vec<u64> = self.in_flight(written, side.word).collect();
-            claims.retain(|&sequence| self.is(sequence, what));
-            if written.is_held || claims.is_empty() {
-                return Some(claims);
-            }
-            let others = others().into_iter().map(|seat| (seat, (side.intent)(seat).read()));
-            let rivals: Vec<_> = others.filter(|(_, other)| other.meets(written)).collect();
-            if rivals.iter().any(|(seat, other)| !other.is_held && is_alive(seat)) {
-                // It will soon have it, or not.
-                continue;
-            }
-            let is_anothers = |sequence| rivals.iter().any(|(_, other)| other.covers(sequence));
-            // Nobody who had it was seen: who had it at the first look has said so in its state by now, or
-            // given it back.
-            claims.retain(|&sequence| !is_anothers(sequence) && self.is(sequence, what));
-            if self.given_back.load(Ordering::Acquire) == given_back {
-                return Some(claims);
-            }
-        }
-        None
-    }
-
-    /// The slots of a frame are published from the last to the first. So if the first is not, those behind
-    /// it that are must not look like frames of their own.
-    fn hide_unsent_frame(&self, written: Written, first: u64) {
-        if first == written.start {
-            for sequence in self.in_flight(written, &self.tail) {
-                self.settle(sequence, FULL, sequence, SKIP);
-            }
-        }
-    }
-
-    /// Of a frame, only the first slot says that it comes again: gives that. If the first was released, the
-    /// frame was received, and the others are released, too.
-    fn finish_frame(&self, written: Written, unread: Vec<u64>) -> Vec<u64> {
-        if unread.first() == Some(&written.start) {
-            return vec![written.start];
-        }
-        for sequence in unread {
-            self.settle(sequence, FULL, sequence.wrapping_add(self.capacity()), FREE);
-        }
-        Vec::new()
-    }
-
-    /// The sequences of an intent that were claimed, by whomever, and whose slots are not used anew.
-    fn in_flight(&self, written: Written, word: &AtomicU64) -> std::ops::Range<u64> {
-        let end = word.load(Ordering::Acquire) & !SEALED;
-        let last = written.start.saturating_add(written.len.min(self.capacity())).min(end);
-        written.start.max(end.saturating_sub(self.capacity())).min(last)..last
-    }
-
-    /// Has the state of a slot say something else; false if it was no longer what it was.
-    fn settle(&self, sequence: u64, from: u8, then: u64, to: u8) -> bool {
-        let (from, to) = (self.code(sequence, from), self.code(then, to));
-        self.state(sequence).compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-}
-
-/// One end of the ring: where it is claimed, and where a seat's owner writes that.
-#[derive(Clone, Copy)]
-struct Side<'a> {
-    word: &'a AtomicU64,
-    intent: fn(&Seat) -> &Intent,
-}
-
-/// Wipes an intent out that was settled, and what it was counted as.
-fn end(intent: &Intent, counted: &AtomicU64) {
-    let written = intent.read();
-    if written.is_counted {
-        counted.fetch_sub(written.len, Ordering::Relaxed);
-    }
-    intent.wipe();
 }
 
 /// How many of `states`, from the first on, are `code`.

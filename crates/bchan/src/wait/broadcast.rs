@@ -24,6 +24,7 @@ use super::futex::{self, Parking, Reach, Waking};
 use super::sentry::{self, Until};
 use super::{Alarms, Deadline};
 use crate::layout::EventWords;
+use crate::process::kill_point;
 use crate::sync::Ordering;
 
 const WAITING: u32 = 1;
@@ -61,7 +62,9 @@ impl Broadcast<'_> {
     /// [`park`](Self::park), or nothing.
     pub(crate) fn prepare(self) -> Ticket {
         // Relaxed: the caller's heavy barrier orders it before the look that follows.
-        Ticket::of(self.words.state.fetch_or(WAITING, Ordering::Relaxed))
+        let ticket = Ticket::of(self.words.state.fetch_or(WAITING, Ordering::Relaxed));
+        kill_point!("broadcast.prepared");
+        ticket
     }
 
     /// Sleeps until a `notify_all` that came after `prepare`, the deadline, or a signal.
@@ -78,11 +81,13 @@ impl Broadcast<'_> {
         counters.waits.fetch_add(1, Ordering::Relaxed);
         let asleep = Instant::now();
         let mut waking = Waking::Woken;
+        kill_point!("broadcast.parks");
         while Ticket::of(now) == ticket && waking == Waking::Woken {
             waking =
                 futex::wait(Parking { word: state, reach: self.reach, expected: now }, deadline.remaining());
             now = state.load(Ordering::Acquire);
         }
+        kill_point!("broadcast.parked");
         counters.parked_ns.fetch_add(asleep.elapsed().as_nanos() as u64, Ordering::Relaxed);
         if Ticket::of(now) == ticket { waking } else { Waking::Woken }
     }
@@ -119,6 +124,7 @@ impl Broadcast<'_> {
         let Ok(before) = self.words.state.fetch_update(Ordering::Release, Ordering::Relaxed, next) else {
             return;
         };
+        kill_point!("broadcast.notified");
         let counters = &self.words.counters;
         if before & WAITING != 0 {
             counters.wakes.fetch_add(1, Ordering::Relaxed);
@@ -128,6 +134,14 @@ impl Broadcast<'_> {
             let written = self.alarms.ring(self.key(), usize::MAX, &|is_armed| self.flag(is_armed));
             counters.wakes.fetch_add(written as u64, Ordering::Relaxed);
         }
+    }
+
+    /// As [`notify_all`](Self::notify_all), after the death of one that may have ended a round and not yet woken
+    /// those who slept in it.
+    #[cold]
+    pub(crate) fn rouse(self) {
+        self.notify_all();
+        futex::wake(&self.words.state, self.reach, futex::ALL);
     }
 
     /// Counts a wait that ended while spinning.

@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
+use bchan::Channel;
+
 use crate::Kind;
+#[cfg(feature = "kill-points")]
+use crate::handles::slots;
 use crate::ledger::{Ledger, Message};
 
 /// Checks the promise, once nobody sends or receives any more; `killed` are the consumers who died.
@@ -39,5 +43,19 @@ pub fn check(ledger: &Ledger, kind: Kind, killed: &BTreeSet<usize>) {
             let before = last.insert((reader, note.message.producer), note.message.sequence);
             assert!(before < Some(note.message.sequence), "{note:?} came after {before:?}");
         }
+    }
+}
+
+/// Checks the counters of a channel that has been drained: each message was counted once, and each slot of a ring
+/// was sent or given up.
+pub fn check_counters(ledger: &Ledger, channel: &Channel) {
+    let messages: BTreeSet<Message> = ledger.notes().iter().map(|note| note.message).collect();
+    let stats = channel.stats();
+    let known = messages.len() as u64;
+    assert_eq!((stats.sent, stats.received, channel.len()), (known, known, 0), "{stats:?}");
+    #[cfg(feature = "kill-points")]
+    if let Some(claimed) = channel.slots_claimed() {
+        let sent: usize = messages.iter().map(|message| slots(message.word(), channel.is_framed())).sum();
+        assert_eq!(stats.abandoned, claimed - sent as u64, "of {claimed} slots claimed, {sent} sent");
     }
 }

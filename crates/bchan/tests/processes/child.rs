@@ -135,7 +135,8 @@ pub fn play() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let memory = OpenOptions::new().read(true).write(true).open(&settings["BCHAN_CHANNEL"]).unwrap();
     let seed = settings["BCHAN_RANDOM"].parse::<u64>().unwrap();
-    let kinds = Kind::ALL.iter().find(|kind| format!("{kind:?}") == settings["BCHAN_KIND"]);
+    let kinds =
+        Kind::ITEMS.iter().chain(&Kind::FRAMES).find(|kind| format!("{kind:?}") == settings["BCHAN_KIND"]);
     let ticket = settings.get("BCHAN_TICKET").map(|ticket| {
         let (seat, word) = ticket.split_once(':').unwrap();
         Ticket { seat: seat.parse().unwrap(), word: word.parse().unwrap() }
@@ -158,6 +159,7 @@ pub fn play() {
         "seated_closer" => programs::close_seated(stage),
         "heir" => programs::inherit(stage),
         "prey" => programs::be_prey(stage),
+        "torn_prey" => programs::be_torn(stage),
         "undertaker" => programs::bury(stage),
         "starved" => programs::starve(stage),
         "ender" => programs::find_the_end(stage),

@@ -5,42 +5,69 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bchan::{Sending, Ticket};
+use bchan::Ticket;
 
 use crate::Kind;
-use crate::Kind::{Mpmc, Mpsc, Spmc, Spsc};
-use crate::accounts::check;
+use crate::Kind::{Mpmc, MpmcFrames, Mpsc, MpscFrames, Spmc, SpmcFrames, Spsc, SpscFrames};
+use crate::accounts::{check, check_counters};
 use crate::child::{End, Order, Process};
+use crate::handles;
 use crate::programs::Account;
 use crate::survivors::{LIMIT, PROMISED, Survivors, soon};
 
-const ALL: &[Kind] = &Kind::ALL;
-const LANES: &[Kind] = &[Spsc, Mpsc];
-const RINGS: &[Kind] = &[Spmc, Mpmc];
+const EVERY: &[Kind] = &[Spsc, Mpsc, Spmc, Mpmc, SpscFrames, MpscFrames, SpmcFrames, MpmcFrames];
+const LANES: &[Kind] = &[Spsc, Mpsc, SpscFrames, MpscFrames];
+const RINGS: &[Kind] = &[Spmc, Mpmc, SpmcFrames, MpmcFrames];
+/// Those where all can use a ring at once, and without a handle.
+const PORTS: &[Kind] = &[Mpmc, MpmcFrames];
+const LANES_OF_FRAMES: &[Kind] = &[SpscFrames, MpscFrames];
+const RINGS_OF_FRAMES: &[Kind] = &[SpmcFrames, MpmcFrames];
 
 /// Who gets to a place, and in which modes.
 type Who = &'static [(&'static str, &'static [Kind])];
 
 const HANDLES: Who =
-    &[("producer", ALL), ("consumer", ALL), ("port_sender", &[Mpmc]), ("port_receiver", &[Mpmc])];
-const PRODUCERS: Who = &[("producer", ALL)];
+    &[("producer", EVERY), ("consumer", EVERY), ("port_sender", PORTS), ("port_receiver", PORTS)];
+/// Room for frames is told to all at once, which has no places of its own.
+const WAITERS: Who = &[
+    ("producer", &[Spsc, Mpsc, Spmc, Mpmc, SpscFrames, MpscFrames]),
+    ("consumer", EVERY),
+    ("port_sender", &[Mpmc]),
+    ("port_receiver", PORTS),
+];
+const PRODUCERS: Who = &[("producer", EVERY)];
 const CONSUMERS_OF_LANES: Who = &[("consumer", LANES)];
 const PRODUCERS_OF_LANES: Who = &[("producer", LANES)];
-const SENDERS: Who = &[("producer", RINGS), ("port_sender", &[Mpmc])];
-const RECEIVERS: Who = &[("consumer", RINGS), ("port_receiver", &[Mpmc])];
+const SENDERS: Who = &[("producer", RINGS), ("port_sender", PORTS)];
+const RECEIVERS: Who = &[("consumer", RINGS), ("port_receiver", PORTS)];
+const SENDERS_OF_FRAMES: Who = &[("producer", RINGS_OF_FRAMES), ("port_sender", &[MpmcFrames])];
+const RECEIVERS_OF_FRAMES: Who = &[("consumer", RINGS_OF_FRAMES), ("port_receiver", &[MpmcFrames])];
+const READERS_OF_FRAMES: Who =
+    &[("consumer", LANES_OF_FRAMES), ("consumer", RINGS_OF_FRAMES), ("port_receiver", &[MpmcFrames])];
 const USERS_OF_RINGS: Who =
-    &[("producer", RINGS), ("consumer", RINGS), ("port_sender", &[Mpmc]), ("port_receiver", &[Mpmc])];
-const CLOSERS: Who = &[("closer", ALL), ("seated_closer", ALL)];
-const UNDERTAKERS: Who = &[("undertaker", ALL)];
+    &[("producer", RINGS), ("consumer", RINGS), ("port_sender", PORTS), ("port_receiver", PORTS)];
+const CLOSERS: Who = &[("closer", EVERY), ("seated_closer", EVERY)];
+const UNDERTAKERS: Who = &[("undertaker", EVERY)];
+/// Slots given up behind which another has claimed.
+const WHO_PASSES: Who = &[("consumer", PORTS), ("port_receiver", PORTS)];
 
 /// All labels of the core, and who gets there. Two places are windows of a few instructions in a race that
 /// can't be had on demand; the soak may meet them.
 const PLACES: &[(&str, Who)] = &[
     ("announce.counted", HANDLES),
+    ("broadcast.notified", RECEIVERS_OF_FRAMES),
+    ("broadcast.parked", SENDERS_OF_FRAMES),
+    ("broadcast.parks", SENDERS_OF_FRAMES),
+    ("broadcast.prepared", SENDERS_OF_FRAMES),
     ("bury.closed", UNDERTAKERS),
+    ("bury.counted", &[("undertaker", RINGS), ("torn_undertaker", RINGS_OF_FRAMES)]),
     ("bury.done", UNDERTAKERS),
+    ("bury.given_up", &[("undertaker", RINGS), ("torn_undertaker", RINGS_OF_FRAMES)]),
+    ("bury.hidden", &[("torn_undertaker", RINGS_OF_FRAMES)]),
     ("bury.lane", &[("undertaker", LANES)]),
     ("bury.marked", UNDERTAKERS),
+    ("bury.passed", &[("undertaker", RINGS)]),
+    ("bury.put_back", &[("undertaker", RINGS)]),
     ("bury.receiving", &[("undertaker", RINGS)]),
     ("bury.sending", &[("undertaker", RINGS)]),
     ("close.announced", CLOSERS),
@@ -51,18 +78,27 @@ const PLACES: &[(&str, Who)] = &[
     ("end.said", &[("ender", RINGS)]),
     ("end.sealed", &[("ender", RINGS)]),
     ("event.notified", HANDLES),
-    ("event.parked", HANDLES),
-    ("event.parks", HANDLES),
-    ("event.prepared", HANDLES),
-    ("inherit.announced", &[("heir", ALL)]),
-    ("inherit.done", &[("heir", ALL), ("producer", ALL)]),
-    ("inherit.heir", &[("heir", ALL)]),
-    ("inherit.owner", &[("heir", ALL), ("producer", ALL)]),
+    ("event.parked", WAITERS),
+    ("event.parks", WAITERS),
+    ("event.prepared", WAITERS),
+    ("frame.progress", READERS_OF_FRAMES),
+    ("frame.publish.counted", SENDERS_OF_FRAMES),
+    ("frame.publish.first", SENDERS_OF_FRAMES),
+    ("frame.publish.rest", SENDERS_OF_FRAMES),
+    ("frame.publish.worded", SENDERS_OF_FRAMES),
+    ("frame.release.counted", RECEIVERS_OF_FRAMES),
+    ("inherit.announced", &[("heir", EVERY)]),
+    ("inherit.done", &[("heir", EVERY), ("producer", EVERY)]),
+    ("inherit.heir", &[("heir", EVERY)]),
+    ("inherit.owner", &[("heir", EVERY), ("producer", EVERY)]),
     ("intent.between", USERS_OF_RINGS),
     ("lane.answered", CONSUMERS_OF_LANES),
     ("lane.armed", CONSUMERS_OF_LANES),
     ("lane.commit.begun", PRODUCERS_OF_LANES),
     ("lane.commit.published", PRODUCERS_OF_LANES),
+    ("lane.frame.counted", &[("producer", LANES_OF_FRAMES)]),
+    ("lane.frame.received", &[("consumer", LANES_OF_FRAMES)]),
+    ("lane.frame.worded", &[("producer", LANES_OF_FRAMES)]),
     ("lane.release.begun", CONSUMERS_OF_LANES),
     ("lane.release.notified", CONSUMERS_OF_LANES),
     ("lane.release.released", CONSUMERS_OF_LANES),
@@ -73,7 +109,7 @@ const PLACES: &[(&str, Who)] = &[
     ("lane.ring.silent", PRODUCERS_OF_LANES),
     ("lane.seal.flagged", &[("sealer", LANES)]),
     ("lane.seal.sealed", &[("sealer", LANES)]),
-    ("leave.left", &[("producer", ALL), ("consumer", ALL)]),
+    ("leave.left", &[("producer", EVERY), ("consumer", EVERY)]),
     ("leave.unregistered", PRODUCERS),
     ("port.commit.begun", SENDERS),
     ("port.commit.published", SENDERS),
@@ -81,15 +117,17 @@ const PLACES: &[(&str, Who)] = &[
     ("port.release.begun", RECEIVERS),
     ("port.release.released", RECEIVERS),
     ("port.release.rests", RECEIVERS),
+    ("ring.abandon.counted", &[("producer", PORTS), ("port_sender", PORTS)]),
     ("ring.abandon.doubts", SENDERS),
+    ("ring.abandon.keeps", &[("producer", PORTS), ("port_sender", PORTS)]),
     ("ring.abandon.moved", SENDERS),
-    ("ring.abandon.skipped", &[("producer", &[Mpmc]), ("port_sender", &[Mpmc])]),
+    ("ring.abandon.skipped", &[("producer", PORTS), ("port_sender", PORTS)]),
     ("ring.hand_back.back", RECEIVERS),
     ("ring.hand_back.doubts", RECEIVERS),
     ("ring.hand_back.moved", RECEIVERS),
-    ("ring.pass.claimed", &[("consumer", &[Mpmc]), ("port_receiver", &[Mpmc])]),
-    ("ring.pass.released", &[("consumer", &[Mpmc]), ("port_receiver", &[Mpmc])]),
-    ("ring.pass.tries", &[("consumer", &[Mpmc]), ("port_receiver", &[Mpmc])]),
+    ("ring.pass.claimed", WHO_PASSES),
+    ("ring.pass.released", WHO_PASSES),
+    ("ring.pass.tries", WHO_PASSES),
     ("ring.receive.claimed", RECEIVERS),
     ("ring.receive.holds", RECEIVERS),
     ("ring.receive.tries", RECEIVERS),
@@ -107,7 +145,7 @@ const PLACES: &[(&str, Who)] = &[
     ("take.entered", HANDLES),
     ("take.registered", PRODUCERS),
     ("take.taken", HANDLES),
-    ("undertaker.done", &[("closer", ALL), ("undertaker", ALL)]),
+    ("undertaker.done", &[("closer", EVERY), ("undertaker", EVERY)]),
 ];
 
 #[test]
@@ -180,7 +218,7 @@ fn closers_and_enders_die_everywhere() {
 
 #[test]
 fn heirs_and_undertakers_die_everywhere() {
-    die_everywhere(&["heir", "undertaker"]);
+    die_everywhere(&["heir", "undertaker", "torn_undertaker"]);
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -200,8 +238,8 @@ impl Death {
         let mut order = Order::new(role, 1, kind);
         order.kill_at = Some(format!("{label}:{times}"));
         order.seed = times as u64 + 7 + seed;
-        let sends = !matches!(role, "consumer" | "port_receiver" | "undertaker" | "ender" | "sealer");
-        let is_alone = matches!(role, "undertaker" | "ender" | "sealer");
+        let is_alone = matches!(role, "undertaker" | "torn_undertaker" | "ender" | "sealer");
+        let sends = !is_alone && !matches!(role, "consumer" | "port_receiver");
         if sends || kind.has_many_consumers() && !is_alone {
             survivors.add_consumer();
         }
@@ -214,7 +252,7 @@ impl Death {
         }
         let died = Instant::now();
         // What the heir had not yet taken over another can have; else it was cleared up after.
-        drop(ticket.map(|ticket| survivors.channel.producer_of(ticket)));
+        drop(ticket.map(|ticket| handles::producer_of(&survivors.channel, ticket)));
         let took = match role {
             "closer" | "seated_closer" => {
                 let is_over = || survivors.channel.is_closed() || survivors.have_ended();
@@ -239,6 +277,7 @@ impl Death {
         soon(|| (channel.active_producers() == 0).then_some(()));
         let killed = if sends { BTreeSet::new() } else { BTreeSet::from([1, 2]) };
         check(&ledger, kind, &killed);
+        check_counters(&ledger, &channel);
         Some(took)
     }
 
@@ -262,11 +301,25 @@ impl Death {
                 prey.wait(LIMIT).unwrap();
                 (victim, None)
             }
+            "torn_undertaker" => {
+                order.role = "undertaker";
+                let mut prey = Order::new("torn_prey", 11, self.kind);
+                prey.kill_at = Some("frame.publish.rest".to_owned());
+                let mut prey = prey.start(channel, ledger);
+                ready(1);
+                let victim = order.start(channel, ledger);
+                ready(2);
+                soon(|| (channel.stats().waits > 0).then_some(()));
+                // It may send now, and dies of it.
+                ledger.ready().store(3, Ordering::Release);
+                prey.wait(LIMIT).unwrap();
+                (victim, None)
+            }
             "ender" | "sealer" => {
                 order.role = "ender";
                 let mut tx = survivors.producer();
                 let mut account = Account::new(ledger);
-                assert_eq!(account.send(&mut tx, 3), Ok(3));
+                assert_eq!(account.send(&mut *tx, 3), Ok(3));
                 let victim = order.start(channel, ledger);
                 ready(1);
                 if self.role == "sealer" {

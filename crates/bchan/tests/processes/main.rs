@@ -20,6 +20,7 @@ mod common;
 mod accounts;
 mod child;
 mod forks;
+mod handles;
 #[cfg(feature = "kill-points")]
 mod kill_points;
 mod ledger;
@@ -41,29 +42,44 @@ pub(crate) enum Kind {
     Spmc,
     /// A ring for all.
     Mpmc,
+    /// The same, with frames of one slot to four.
+    SpscFrames,
+    MpscFrames,
+    SpmcFrames,
+    MpmcFrames,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Spsc, Self::Mpsc, Self::Spmc, Self::Mpmc];
+    pub(crate) const ITEMS: [Self; 4] = [Self::Spsc, Self::Mpsc, Self::Spmc, Self::Mpmc];
+    pub(crate) const FRAMES: [Self; 4] =
+        [Self::SpscFrames, Self::MpscFrames, Self::SpmcFrames, Self::MpmcFrames];
 
+    /// A channel for so many messages.
     pub(crate) fn channel(self, capacity: usize) -> Channel {
         let mode = match self {
-            Self::Spsc | Self::Mpsc => Mode::Mpsc,
-            Self::Spmc => Mode::Spmc,
-            Self::Mpmc => Mode::Mpmc,
+            Self::Spsc | Self::Mpsc | Self::SpscFrames | Self::MpscFrames => Mode::Mpsc,
+            Self::Spmc | Self::SpmcFrames => Mode::Spmc,
+            Self::Mpmc | Self::MpmcFrames => Mode::Mpmc,
         };
         let max_producers = if self.has_many_producers() { 6 } else { 1 };
         let config =
             Config { mode, item_size: 8, capacity, max_producers, is_shared: true, ..Config::default() };
-        Channel::new(&config).unwrap()
+        match self.is_framed() {
+            true => Channel::of_frames(&Config { capacity: capacity * 2, ..config }).unwrap(),
+            false => Channel::new(&config).unwrap(),
+        }
+    }
+
+    pub(crate) fn is_framed(self) -> bool {
+        Self::FRAMES.contains(&self)
     }
 
     pub(crate) fn has_many_producers(self) -> bool {
-        matches!(self, Self::Mpsc | Self::Mpmc)
+        matches!(self, Self::Mpsc | Self::Mpmc | Self::MpscFrames | Self::MpmcFrames)
     }
 
     pub(crate) fn has_many_consumers(self) -> bool {
-        matches!(self, Self::Spmc | Self::Mpmc)
+        matches!(self, Self::Spmc | Self::Mpmc | Self::SpmcFrames | Self::MpmcFrames)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use bchan::{Channel, Consumer, Deadline, HandleError, Producer, Receiving, Sending, Stop};
+use bchan::{Channel, Deadline, HandleError, Receiving, Stop};
 
 use crate::child::Stage;
 use crate::common::Random;
+use crate::handles::{self, Receives, Rx, Sends, Tx};
 use crate::ledger::{Ledger, Message, Note};
 
 /// One who sends, with his account.
@@ -42,44 +43,38 @@ impl<'a> Account<'a> {
     }
 
     /// Sends up to `n` in one call, if there is space.
-    pub fn send(&mut self, tx: &mut impl Sending, n: usize) -> Result<usize, Stop> {
+    pub fn send(&mut self, tx: &mut (impl Sends + ?Sized), n: usize) -> Result<usize, Stop> {
         self.tries(n);
-        let outcome = match n {
-            1 => tx.try_send(self.items(1)[0]).map(usize::from),
-            _ => tx.try_send_all(&self.items(n)),
-        };
+        let outcome = tx.try_send(&self.items(n));
         self.has_sent(*outcome.as_ref().unwrap_or(&0));
         outcome
     }
 
     /// Reserves `n`, if there is space, and sends the first `m` of them.
-    pub fn commit(&mut self, tx: &mut impl Sending, n: usize, m: usize) -> Result<usize, Stop> {
+    pub fn commit(&mut self, tx: &mut (impl Sends + ?Sized), n: usize, m: usize) -> Result<usize, Stop> {
         let m = tx.reserve(n).min(m);
-        let items = self.items(m);
-        // SAFETY: that many slots of eight bytes are reserved.
-        unsafe { tx.slots(m).cast::<u64>().copy_from_nonoverlapping(items.as_ptr(), m) };
         self.tries(m);
-        let outcome = tx.commit(m).map(|()| m);
+        let outcome = tx.commit(&self.items(m)).map(|()| m);
         self.has_sent(*outcome.as_ref().unwrap_or(&0));
         outcome
     }
 }
 
 /// Claims up to `n`, notes the first `m` of them, and releases those.
-pub fn look(rx: &mut impl Receiving, ledger: &Ledger, consumer: usize, n: usize, m: usize) -> usize {
-    let n = rx.peek(n);
-    if n > 0 {
-        note(rx, ledger, consumer, n.min(m));
-        rx.release(n.min(m));
+pub fn look(
+    rx: &mut (impl Receives + ?Sized),
+    ledger: &Ledger,
+    consumer: usize,
+    n: usize,
+    m: usize,
+) -> usize {
+    let items = rx.peek(n);
+    if !items.is_empty() {
+        let noted = items.len().min(m);
+        items[..noted].iter().for_each(|&item| ledger.note(Note { consumer, message: Message::of(item) }));
+        rx.release(noted);
     }
-    n
-}
-
-/// Notes the first `n` messages that were claimed.
-pub fn note(rx: &impl Receiving, ledger: &Ledger, consumer: usize, n: usize) {
-    // SAFETY: that many messages of eight bytes are claimed.
-    let items = unsafe { std::slice::from_raw_parts(rx.front(n).cast::<u64>(), n) };
-    items.iter().for_each(|&item| ledger.note(Note { consumer, message: Message::of(item) }));
+    items.len()
 }
 
 /// Long enough to park, and short enough to look whether to leave.
@@ -114,14 +109,14 @@ pub fn register<T>(stage: &Stage, take: impl Fn(&Channel) -> Result<T, HandleErr
     None
 }
 
-fn producer(channel: &Channel) -> Result<Producer, HandleError> {
-    let mut tx = channel.producer()?;
+fn producer(channel: &Channel) -> Result<Box<dyn Tx>, HandleError> {
+    let mut tx = handles::producer(channel)?;
     tx.begin()?;
     Ok(tx)
 }
 
-fn consumer(channel: &Channel) -> Result<Consumer, HandleError> {
-    let mut rx = channel.consumer()?;
+fn consumer(channel: &Channel) -> Result<Box<dyn Rx>, HandleError> {
+    let mut rx = handles::consumer(channel)?;
     rx.begin()?;
     Ok(rx)
 }
@@ -139,16 +134,16 @@ pub fn produce(mut stage: Stage) {
         let calls = if stage.kind.has_many_producers() { 1 + random.below(12) } else { 60 };
         for _ in 0..calls {
             let outcome = match (random.below(5), &mut other) {
-                (0 | 1, _) => first.send(&mut tx, 1),
-                (2, _) => first.send(&mut tx, 3),
-                (3, _) => first.commit(&mut tx, 3, random.below(4) as usize),
-                (_, None) => first.commit(&mut tx, 2, 1),
+                (0 | 1, _) => first.send(&mut *tx, 1),
+                (2, _) => first.send(&mut *tx, 3),
+                (3, _) => first.commit(&mut *tx, 3, random.below(4) as usize),
+                (_, None) => first.commit(&mut *tx, 2, 1),
                 (_, Some(other)) => {
                     // What lies before another's claim is not taken back, but passed.
                     let reserved = tx.reserve(2);
-                    let sent = second.send(other, 1);
+                    let sent = second.send(&mut **other, 1);
                     if reserved > 0 {
-                        let _ = tx.commit(0);
+                        let _ = tx.commit(&[]);
                     }
                     sent
                 }
@@ -166,8 +161,8 @@ pub fn produce(mut stage: Stage) {
         drop(tx);
         if random.one_in(3) || !stage.kind.has_many_producers() {
             // One that was never used is taken over.
-            let ticket = stage.channel.producer().and_then(|mut fresh| fresh.ticket());
-            drop(ticket.and_then(|ticket| stage.channel.producer_of(ticket)));
+            let ticket = handles::producer(&stage.channel).and_then(|mut fresh| fresh.ticket());
+            drop(ticket.and_then(|ticket| handles::producer_of(&stage.channel, ticket)));
         }
     }
     stage.random = random;
@@ -184,15 +179,15 @@ pub fn consume(mut stage: Stage) {
             let looked = match (random.below(3), &mut other) {
                 (0, Some(other)) => {
                     // What lies before another's claim is not put back, but taken again.
-                    let looked = rx.peek(2);
-                    let more = look(other, &stage.ledger, stage.id + 1, 1, 1);
+                    let looked = rx.peek(2).len();
+                    let more = look(&mut **other, &stage.ledger, stage.id + 1, 1, 1);
                     if looked > 0 {
                         rx.release(0);
                     }
                     looked + more
                 }
-                (1, _) => look(&mut rx, &stage.ledger, stage.id, 3, random.below(4) as usize),
-                _ => look(&mut rx, &stage.ledger, stage.id, 4, 4),
+                (1, _) => look(&mut *rx, &stage.ledger, stage.id, 3, random.below(4) as usize),
+                _ => look(&mut *rx, &stage.ledger, stage.id, 4, 4),
             };
             if looked == 0 {
                 if rx.is_ended() {
@@ -209,31 +204,31 @@ pub fn consume(mut stage: Stage) {
 /// As [`produce`], without a handle.
 pub fn send_by_port(mut stage: Stage) {
     let mut random = stage.random.clone();
-    let port = stage.channel.port().unwrap();
     let ledger = &stage.ledger;
     let (mut first, mut second) = (Account::new(ledger), Account::new(ledger));
     stage.is_ready();
     while stage.is_on() {
-        let (mut tx, mut other) = (port.sender().unwrap(), port.sender().unwrap());
-        let outcome = match random.below(4) {
-            0 => first.send(&mut tx, 1),
-            1 => first.send(&mut tx, 3),
-            2 => first.commit(&mut tx, 3, random.below(4) as usize),
-            _ => {
-                let reserved = tx.reserve(2);
-                let sent = second.send(&mut other, 1);
-                if reserved > 0 {
-                    let _ = tx.commit(0);
+        let outcome = handles::senders(&stage.channel, |tx, other| {
+            let outcome = match random.below(4) {
+                0 => first.send(tx, 1),
+                1 => first.send(tx, 3),
+                2 => first.commit(tx, 3, random.below(4) as usize),
+                _ => {
+                    let reserved = tx.reserve(2);
+                    let sent = second.send(other, 1);
+                    if reserved > 0 {
+                        let _ = tx.commit(&[]);
+                    }
+                    sent
                 }
-                sent
-            }
-        };
-        match outcome {
-            Ok(0) => {
+            };
+            if outcome == Ok(0) {
                 let _ = tx.wait_for_space(soon());
             }
-            Ok(_) => {}
-            Err(_) => break,
+            outcome
+        });
+        if outcome.is_err() {
+            break;
         }
         pause(&mut random);
     }
@@ -243,27 +238,29 @@ pub fn send_by_port(mut stage: Stage) {
 /// As [`consume`], without a handle.
 pub fn receive_by_port(mut stage: Stage) {
     let mut random = stage.random.clone();
-    let port = stage.channel.port().unwrap();
     stage.is_ready();
     while stage.is_on() {
-        let (mut rx, mut other) = (port.receiver().unwrap(), port.receiver().unwrap());
-        let looked = match random.below(3) {
-            0 => {
-                let looked = rx.peek(2);
-                let more = look(&mut other, &stage.ledger, stage.id + 1, 1, 1);
-                if looked > 0 {
-                    rx.release(0);
+        let is_ended = handles::receivers(&stage.channel, |rx, other| {
+            let looked = match random.below(3) {
+                0 => {
+                    let looked = rx.peek(2).len();
+                    let more = look(other, &stage.ledger, stage.id + 1, 1, 1);
+                    if looked > 0 {
+                        rx.release(0);
+                    }
+                    looked + more
                 }
-                looked + more
+                1 => look(rx, &stage.ledger, stage.id, 3, random.below(4) as usize),
+                _ => look(rx, &stage.ledger, stage.id, 4, 4),
+            };
+            let is_ended = looked == 0 && rx.is_ended();
+            if looked == 0 && !is_ended {
+                let _ = rx.wait_for_message(soon());
             }
-            1 => look(&mut rx, &stage.ledger, stage.id, 3, random.below(4) as usize),
-            _ => look(&mut rx, &stage.ledger, stage.id, 4, 4),
-        };
-        if looked == 0 {
-            if rx.is_ended() {
-                break;
-            }
-            let _ = rx.wait_for_message(soon());
+            is_ended
+        });
+        if is_ended {
+            break;
         }
         dawdle(&mut random);
     }
@@ -278,25 +275,25 @@ pub fn close_seated(stage: Stage) {
 
 /// Takes over what it was sent.
 pub fn inherit(stage: Stage) {
-    let mut tx = stage.channel.producer_of(stage.ticket.unwrap()).unwrap();
+    let mut tx = handles::producer_of(&stage.channel, stage.ticket.unwrap()).unwrap();
     let mut account = Account::new(&stage.ledger);
-    let _ = account.send(&mut tx, 1);
+    let _ = account.send(&mut *tx, 1);
 }
 
 /// Gets into the midst of all it can, and stays there.
 pub fn be_prey(stage: Stage) {
     let mut tx = producer(&stage.channel).unwrap();
     let mut account = Account::new(&stage.ledger);
-    assert_eq!(account.send(&mut tx, 2), Ok(2));
+    assert_eq!(account.send(&mut *tx, 2), Ok(2));
     assert_eq!(tx.reserve(1), 1);
     let mut rx = stage.kind.has_many_consumers().then(|| consumer(&stage.channel).unwrap());
     if let Some(rx) = &mut rx {
-        assert_eq!(rx.peek(1), 1);
+        assert_eq!(rx.peek(1).len(), 1);
     }
     let mut second = stage.kind.has_many_producers().then(|| producer(&stage.channel).unwrap());
     if let Some(second) = &mut second {
         let mut account = Account::new(&stage.ledger);
-        assert_eq!(account.send(second, 1), Ok(1));
+        assert_eq!(account.send(&mut **second, 1), Ok(1));
     }
     stage.is_ready();
     loop {
@@ -304,12 +301,25 @@ pub fn be_prey(stage: Stage) {
     }
 }
 
+/// Waits until it may send, and dies of it.
+pub fn be_torn(stage: Stage) {
+    let mut tx = producer(&stage.channel).unwrap();
+    let mut account = Account::new(&stage.ledger);
+    stage.is_ready();
+    while stage.ledger.ready().load(std::sync::atomic::Ordering::Acquire) < 3 {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    // Some have more than one slot.
+    let _ = account.send(&mut *tx, 4);
+    panic!("it lives");
+}
+
 /// Receives what there is, and then waits for the prey's death; it is the first to clear up after it.
 pub fn bury(stage: Stage) {
     let mut rx = consumer(&stage.channel).unwrap();
     stage.is_ready();
     while stage.is_on() {
-        if look(&mut rx, &stage.ledger, stage.id, 4, 4) == 0 && !rx.is_ended() {
+        if look(&mut *rx, &stage.ledger, stage.id, 4, 4) == 0 && !rx.is_ended() {
             let _ = rx.wait_for_message(Deadline::after(Duration::from_secs(5)));
         }
     }
@@ -320,7 +330,7 @@ pub fn starve(stage: Stage) {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: it reads the limits.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none) }, 0);
-    let mut rx = consumer(&stage.channel).unwrap();
+    let mut rx = stage.channel.consumer().unwrap();
     stage.is_ready();
     while let Ok(item) = rx.receive::<u64>() {
         stage.ledger.note(Note { consumer: stage.id, message: Message::of(item) });
@@ -332,7 +342,7 @@ pub fn find_the_end(stage: Stage) {
     let Some(mut rx) = register(&stage, consumer) else { return };
     stage.is_ready();
     while stage.is_on() {
-        if look(&mut rx, &stage.ledger, stage.id, 4, 4) == 0 {
+        if look(&mut *rx, &stage.ledger, stage.id, 4, 4) == 0 {
             if rx.is_ended() {
                 break;
             }

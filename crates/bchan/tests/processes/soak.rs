@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::Kind;
-use crate::accounts::check;
+use crate::accounts::{check, check_counters};
 use crate::child::{Order, Process};
 use crate::common::Random;
 use crate::survivors::{LIMIT, Survivors, soon};
@@ -51,6 +51,21 @@ const PLANS: &[Plan] = &[
         producers: 1,
         consumers: 1,
     },
+    Plan {
+        name: "mpsc frames",
+        kind: Kind::MpscFrames,
+        victims: &["producer", "consumer"],
+        producers: 1,
+        consumers: 0,
+    },
+    Plan { name: "spmc frames", kind: Kind::SpmcFrames, victims: &["consumer"], producers: 1, consumers: 1 },
+    Plan {
+        name: "mpmc frames",
+        kind: Kind::MpmcFrames,
+        victims: &["port_sender", "port_receiver", "producer", "consumer"],
+        producers: 1,
+        consumers: 1,
+    },
 ];
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -88,6 +103,9 @@ soaks! {
     mpmc_producers "mpmc producers"
     mpmc_both "mpmc both"
     mpmc_without_handles "mpmc without handles"
+    mpsc_frames "mpsc frames"
+    spmc_frames "spmc frames"
+    mpmc_frames "mpmc frames"
     one_producer_to_the_end "one producer"
 }
 
@@ -148,7 +166,11 @@ impl Plan {
         let now = holdings();
         if let Some(quiet) = quiet {
             // A ring is mapped when it is first used: the channel, its ledger, and each ring twice.
-            let most = 2 + 2 * if self.kind == Kind::Mpsc { survivors.channel.max_producers() } else { 1 };
+            let most = 2 + 2 * if matches!(self.kind, Kind::Mpsc | Kind::MpscFrames) {
+                survivors.channel.max_producers()
+            } else {
+                1
+            };
             soon(|| (holdings().0 <= quiet.0 && holdings().1 <= most).then_some(()));
         }
         println!(
@@ -160,6 +182,7 @@ impl Plan {
         let ledger = survivors.end();
         assert_eq!(channel.active_producers(), 0);
         check(&ledger, self.kind, &killed);
+        check_counters(&ledger, &channel);
         drop((ledger, channel, victims));
         // The thread that watches, and what it is roused by, go when they find nobody left.
         soon(|| (holdings().0 <= before_all.0 && holdings().1 == 0).then_some(()));
@@ -171,7 +194,7 @@ fn one_producer(mut random: Random, time: Duration) {
     let start = Instant::now();
     let mut deaths = 0;
     while start.elapsed() < time {
-        let kind = if random.one_in(2) { Kind::Spsc } else { Kind::Spmc };
+        let kind = [Kind::Spsc, Kind::Spmc, Kind::SpscFrames, Kind::SpmcFrames][random.below(4) as usize];
         let mut survivors = Survivors::new(kind, 4);
         let mut order = Order::new("producer", 1, kind);
         order.seed = random.next();

@@ -21,14 +21,14 @@ fn process_without_descriptors_hears_of_deaths() {
         for _ in 0..20 {
             std::thread::sleep(std::time::Duration::from_millis(2));
             // It would find no place if it had been taken for dead, and its messages no reader.
-            while account.send(&mut tx, 1) != Ok(1) {
+            while account.send(&mut *tx, 1) != Ok(1) {
                 std::thread::yield_now();
             }
         }
         prey.kill();
         prey.wait(LIMIT).unwrap();
         soon(|| (survivors.channel.active_producers() == 1).then_some(()));
-        account.send(&mut tx, 1).unwrap();
+        account.send(&mut *tx, 1).unwrap();
         drop(tx);
         assert_eq!(starved.wait(LIMIT), Some(End::Left), "{kind:?}");
         let mine =

@@ -7,10 +7,11 @@ use std::sync::mpsc::channel as std_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Consumer, Deadline, HandleError, Producer, Receiving, Sending, Stop};
+use bchan::{Channel, Deadline, HandleError, Stop};
 
 use crate::Kind;
 use crate::common::{Random, spawn};
+use crate::handles::{self, Rx, Tx};
 use crate::ledger::{Ledger, Message, Note};
 use crate::programs::{Account, look};
 
@@ -44,6 +45,10 @@ impl Survivors {
         Self { kind, channel, ledger, is_on, producers, consumers, next: Self::FIRST }
     }
 
+    fn is_for_all(&self) -> bool {
+        self.kind.has_many_producers() && self.kind.has_many_consumers()
+    }
+
     fn number(&mut self) -> usize {
         self.next += 2;
         self.next - 2
@@ -53,13 +58,13 @@ impl Survivors {
     pub fn add_consumer(&mut self) {
         let (mut rx, id) = (self.consumer(), self.number());
         let ledger = self.ledger.clone();
-        self.consumers.push(spawn(move || receive_to_the_end(&mut rx, &ledger, id)));
+        self.consumers.push(spawn(move || receive_to_the_end(&mut *rx, &ledger, id)));
     }
 
     /// Starts one that sends a little now and then; in a ring it also gives slots up behind which it sent.
     pub fn add_producer(&mut self) {
         let (mut tx, id) = (self.producer(), self.number());
-        let mut other = (self.kind == Kind::Mpmc).then(|| self.producer());
+        let mut other = self.is_for_all().then(|| self.producer());
         let (ledger, is_on) = (self.ledger.clone(), self.is_on.clone());
         self.producers.push(spawn(move || {
             let (mut first, mut second) = (Account::new(&ledger), Account::new(&ledger));
@@ -68,15 +73,15 @@ impl Survivors {
                 let outcome = match (random.below(4), &mut other) {
                     (0, Some(other)) => {
                         let reserved = tx.reserve(2);
-                        let outcome = second.send(other, 1);
+                        let outcome = second.send(&mut **other, 1);
                         if reserved > 0 {
-                            let _ = tx.commit(0);
+                            let _ = tx.commit(&[]);
                         }
                         outcome
                     }
-                    (1, _) => first.commit(&mut tx, 2, 1),
-                    (2, _) => first.send(&mut tx, 2),
-                    _ => first.send(&mut tx, 1),
+                    (1, _) => first.commit(&mut *tx, 2, 1),
+                    (2, _) => first.send(&mut *tx, 2),
+                    _ => first.send(&mut *tx, 1),
                 };
                 match outcome {
                     Ok(0) => {
@@ -94,13 +99,13 @@ impl Survivors {
 
     /// A place for a producer; one that a dead process had must be had soon.
     #[track_caller]
-    pub fn producer(&self) -> Producer {
-        soon(|| self.channel.producer().ok())
+    pub fn producer(&self) -> Box<dyn Tx> {
+        soon(|| handles::producer(&self.channel).ok())
     }
 
     #[track_caller]
-    pub fn consumer(&self) -> Consumer {
-        soon(|| self.channel.consumer().ok())
+    pub fn consumer(&self) -> Box<dyn Rx> {
+        soon(|| handles::consumer(&self.channel).ok())
     }
 
     /// Sends more messages than the ring has slots, and sees them arrive; or, where the last producer was the
@@ -120,7 +125,7 @@ impl Survivors {
         }
         let consumers = std::mem::take(&mut self.consumers);
         let (done, consumers) = within(move || {
-            let Some(mut tx) = soon(|| match channel.producer() {
+            let Some(mut tx) = soon(|| match handles::producer(&channel) {
                 Ok(tx) => Some(Some(tx)),
                 Err(HandleError::Ended | HandleError::Closed) => Some(None),
                 Err(_) => None,
@@ -131,7 +136,7 @@ impl Survivors {
             let mut account = Account::new(&ledger);
             let mut left = count;
             while left > 0 {
-                left -= match account.send(&mut tx, left.min(2)).unwrap() {
+                left -= match account.send(&mut *tx, left.min(2)).unwrap() {
                     0 => tx.wait_for_space(Deadline::NEVER).map(|()| 0).unwrap(),
                     n => n,
                 };
@@ -168,24 +173,22 @@ impl Survivors {
 }
 
 /// One by one, in batches and in place.
-fn receive_to_the_end(rx: &mut Consumer, ledger: &Ledger, consumer: usize) {
-    let note = |item: u64| ledger.note(Note { consumer, message: Message::of(item) });
+fn receive_to_the_end(rx: &mut dyn Rx, ledger: &Ledger, consumer: usize) {
     for turn in 0.. {
-        let mut buffer = [0_u64; 3];
         let seen = match turn % 3 {
-            0 => rx.try_receive().map(note).is_some(),
-            1 => {
-                let n = rx.try_receive_into(&mut buffer);
-                buffer[..n].iter().copied().for_each(note);
-                n > 0
+            2 => look(rx, ledger, consumer, 2, 2),
+            turn => {
+                let items = rx.try_receive([1, 3][turn]);
+                let note = |&item| ledger.note(Note { consumer, message: Message::of(item) });
+                items.iter().for_each(note);
+                items.len()
             }
-            _ => look(rx, ledger, consumer, 2, 2) > 0,
         };
         // Slower than the producers at times, so that these wait for space.
         if turn % 8 == 0 {
             std::thread::sleep(Duration::from_micros(300));
         }
-        if !seen && (rx.is_ended() || rx.wait_for_message(Deadline::NEVER) == Err(Stop::Ended)) {
+        if seen == 0 && (rx.is_ended() || rx.wait_for_message(Deadline::NEVER) == Err(Stop::Ended)) {
             return;
         }
     }

@@ -8,7 +8,8 @@ use crate::channel::producer::Sending;
 use crate::channel::seats::Place;
 use crate::error::Stop;
 use crate::layout::FRAME_SLOT;
-use crate::ring::frames::{Frame, count, slots_for};
+use crate::process::kill_point;
+use crate::ring::frames::{Frame, slots_for};
 use crate::sync::Arc;
 use crate::wait::Deadline;
 
@@ -34,7 +35,7 @@ impl SendingFrames for FrameProducer {
     #[inline(always)]
     fn claim(&mut self, len: usize) -> bool {
         let slots = slots_for(len);
-        let is_free = slots <= self.tx.writer.capacity() && self.tx.writer.free(slots) == slots;
+        let is_free = slots <= self.tx.writer.capacity() && self.tx.free(slots, slots) == slots;
         if is_free {
             self.open = slots;
         }
@@ -57,10 +58,15 @@ impl SendingFrames for FrameProducer {
         let open = std::mem::take(&mut self.open);
         assert!(slots <= open, "more bytes than were claimed");
         let lengths = *self.tx.writer.lane.lengths();
-        lengths.say(self.tx.writer.tail(), frame);
+        let (tail, sent) = (self.tx.writer.tail(), &lengths.counters().sent);
+        lengths.say(tail, frame);
+        kill_point!("lane.frame.worded");
         // Before it can be received: never more received than sent.
-        count(&lengths.counters().sent, 1);
-        self.tx.commit(slots).inspect_err(|_| count(&lengths.counters().sent, -1))
+        sent.begin(tail.wrapping_add(slots as u64));
+        kill_point!("lane.frame.counted");
+        let outcome = self.tx.commit(slots);
+        sent.tally.end(outcome.is_ok());
+        outcome
     }
 
     fn abort(&mut self) {
@@ -131,13 +137,19 @@ impl ReceivingFrames for FrameConsumer {
     #[inline(always)]
     fn say_progress(&mut self, progress: u8) {
         self.rx.readers[self.rx.current].say_progress(progress);
+        kill_point!("frame.progress");
     }
 
     #[inline(always)]
     fn release(&mut self) {
         let frame = self.open.take().expect("a frame was claimed");
-        count(&self.rx.readers[self.rx.current].lane.lengths().counters().received, 1);
+        let reader = &self.rx.readers[self.rx.current];
+        let lengths = *reader.lane.lengths();
+        let received = &lengths.counters().received;
+        received.begin(reader.head().wrapping_add(frame.slots() as u64));
+        kill_point!("lane.frame.received");
         self.rx.release(frame.slots());
+        received.tally.end(true);
     }
 
     fn hand_back(&mut self) {

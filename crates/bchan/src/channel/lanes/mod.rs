@@ -12,6 +12,7 @@ pub(super) use producer::Producer;
 use super::Shared;
 use crate::layout::Bell;
 use crate::process::kill_point;
+use crate::ring::frames::Lengths;
 use crate::ring::lane::Lane;
 use crate::sync::{Ordering, fence};
 
@@ -66,8 +67,21 @@ impl Shared {
         if verdict != 0 && header.tail.load(Ordering::Relaxed).wrapping_sub(end) as i64 > 0 {
             header.tail.store(end, Ordering::Relaxed);
         }
+        if let Some(lengths) = Lengths::new(&self.memory, lane) {
+            lengths.counters().sent.settle(header.tail.load(Ordering::Relaxed));
+        }
         header.bell.flags.fetch_or(Bell::SILENT, Ordering::Relaxed);
         kill_point!("bury.lane");
         self.memory.header().rung.insert(lane);
+    }
+
+    /// Clears up after the consumer that died: what it was receiving comes again.
+    pub(super) fn bury_reader(&self) {
+        for lane in self.lanes() {
+            if let Some(lengths) = Lengths::new(&self.memory, lane) {
+                let head = self.memory.lane_header(lane).head.load(Ordering::Relaxed);
+                lengths.counters().received.settle(head);
+            }
+        }
     }
 }

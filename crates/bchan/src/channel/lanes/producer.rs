@@ -79,6 +79,17 @@ impl Producer {
         }
     }
 
+    /// How many of the `wanted` slots are free. If they are fewer than `least`, the consumer may have died, and
+    /// the caller may never wait.
+    #[inline(always)]
+    pub(super) fn free(&mut self, wanted: usize, least: usize) -> usize {
+        let free = self.writer.free(wanted);
+        if free < least {
+            keep_watch(&self.shared);
+        }
+        free
+    }
+
     pub(in crate::channel) fn space(&self) -> Event<'_> {
         self.shared.event(&self.writer.lane.space)
     }
@@ -97,6 +108,7 @@ impl Producer {
         self.space().arm(alarm);
         // Forbids: the consumer misses that we wait, and we miss its release.
         self.barrier.heavy();
+        keep_watch(&self.shared);
         self.space_or_closed(n).is_some()
     }
 
@@ -169,7 +181,7 @@ impl Producer {
 impl Sending for Producer {
     #[inline(always)]
     fn claim(&mut self, wanted: usize) -> usize {
-        let free = self.writer.free(wanted);
+        let free = self.free(wanted, 1);
         self.writer.contiguous(free)
     }
 

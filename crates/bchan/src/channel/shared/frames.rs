@@ -16,9 +16,10 @@ use crate::channel::frames::{ReceivingFrames, SendingFrames};
 use crate::channel::seats::{Place, keep_watch};
 use crate::error::{HandleError, Stop};
 use crate::layout::FRAME_SLOT;
+use crate::process::kill_point;
 use crate::ring::frames::{Frame, slots_for};
 use crate::ring::intent::Witness;
-use crate::ring::vyukov::{Claim, NoSlot};
+use crate::ring::vyukov::Claim;
 use crate::sync::Arc;
 use crate::wait::{Broadcast, Deadline, Spin, Waking};
 
@@ -75,25 +76,22 @@ impl FramePort {
         if slots as u64 > self.0.ring.capacity() {
             return None;
         }
-        match self.0.ring.claim_frame_to_send(slots, witness) {
-            Ok(claim) => Some(claim),
-            Err(NoSlot::Full) => None,
-            Err(NoSlot::Sealed) => {
-                self.0.say_refused();
-                None
-            }
-        }
+        let claim = self.0.slots_or_none(self.0.ring.claim_frame_to_send(slots, witness));
+        claim.ok().filter(|claim| claim.len > 0)
     }
 
     /// Sends a frame in the first slots of a claim and gives the others up.
     #[inline(always)]
     fn commit_frame(&self, claim: Claim, frame: Frame, witness: Witness) {
         let (sent, rest) = claim.split(frame.slots());
-        self.0.ring.publish_frame(sent, frame);
+        kill_point!("port.commit.begun");
+        self.0.ring.publish_frame(sent, frame, witness);
+        kill_point!("port.commit.published");
         if rest.len > 0 {
             self.0.ring.abandon(rest, witness);
         }
         witness.rests();
+        kill_point!("port.commit.rests");
         self.pass_frame_on(Done::Sent);
     }
 
@@ -106,13 +104,16 @@ impl FramePort {
     #[inline(always)]
     fn claim_frame(&self, witness: Witness) -> Option<(Claim, Frame)> {
         // Slots that were given up are free once passed.
-        self.0.ring.claim_frame(witness, || self.pass_frame_on(Done::Received))
+        self.0.message_or_none(self.0.ring.claim_frame(witness, || self.pass_frame_on(Done::Received)))
     }
 
     #[inline(always)]
     fn release_frame(&self, claim: Claim, witness: Witness) {
-        self.0.ring.release_frame(claim);
+        kill_point!("port.release.begun");
+        self.0.ring.release_frame(claim, witness);
+        kill_point!("port.release.released");
         witness.rests();
+        kill_point!("port.release.rests");
         self.pass_frame_on(Done::Received);
     }
 

@@ -46,7 +46,14 @@ impl Port {
     /// Claims up to `wanted` slots, as many as are free in one piece; an empty claim if none is.
     #[inline(always)]
     pub(super) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, Stop> {
-        match self.ring.claim_to_send(wanted, witness) {
+        self.slots_or_none(self.ring.claim_to_send(wanted, witness))
+    }
+
+    /// What came of a claim to send; an empty claim if there was no room. A process that holds what there is
+    /// may have died, and the caller may never wait.
+    #[inline(always)]
+    pub(super) fn slots_or_none(&self, claim: Result<Claim, NoSlot>) -> Result<Claim, Stop> {
+        match claim {
             Ok(claim) => Ok(claim),
             Err(NoSlot::Full) => {
                 keep_watch(&self.shared);
@@ -121,7 +128,12 @@ impl Port {
     /// Claims up to `wanted` messages, as many as there are in one piece.
     #[inline(always)]
     pub(super) fn claim_to_receive(&self, wanted: usize, witness: Witness) -> Option<Claim> {
-        let claim = self.ring.claim_to_receive(wanted, witness, || self.say_passed());
+        self.message_or_none(self.ring.claim_to_receive(wanted, witness, || self.say_passed()))
+    }
+
+    /// What came of a claim to receive. As for [`slots_or_none`](Self::slots_or_none), the caller may never wait.
+    #[inline(always)]
+    pub(super) fn message_or_none<T>(&self, claim: Option<T>) -> Option<T> {
         if claim.is_none() {
             keep_watch(&self.shared);
         }
@@ -504,13 +516,15 @@ impl Port {
 
     /// Counts claimed slots as reserved, until they are counted out by `-n`.
     pub(super) fn count_reserved(&self, n: i64, witness: Witness) {
-        witness.counts(n > 0);
-        self.ring.reserved.fetch_add(n as u64, Ordering::Relaxed);
+        if !witness.counts(n > 0) {
+            self.ring.reserved.fetch_add(n as u64, Ordering::Relaxed);
+        }
     }
 
     /// Counts claimed messages as peeked, until they are counted out by `-n`.
     pub(super) fn count_peeked(&self, n: i64, witness: Witness) {
-        witness.counts(n > 0);
-        self.ring.peeked.fetch_add(n as u64, Ordering::Relaxed);
+        if !witness.counts(n > 0) {
+            self.ring.peeked.fetch_add(n as u64, Ordering::Relaxed);
+        }
     }
 }

@@ -7,7 +7,8 @@
 //! BACK.
 
 use super::{BACK, Claim, Contention, FREE, FULL, NoSlot, Ring, SEALED, SKIP, SOME, Turns};
-use crate::ring::frames::{Frame, Lengths, count};
+use crate::process::kill_point;
+use crate::ring::frames::{Frame, Lengths};
 use crate::ring::intent::Witness;
 use crate::sync::Ordering;
 
@@ -50,6 +51,7 @@ impl Ring {
                 }
             } else if self.try_claim_to_send(claim, witness) {
                 witness.holds(claim);
+                kill_point!("ring.send.holds");
                 return Ok(claim);
             }
             if !contention.back_off() {
@@ -59,44 +61,38 @@ impl Ring {
         }
     }
 
-    /// How many frames there are, of which so many were `counted`.
-    ///
-    /// Who was killed between counting a frame and publishing or releasing it has left the counters one
-    /// apart. The slots know at least whether there is any.
-    pub(crate) fn frames(&self, counted: usize) -> usize {
-        let head = self.head.load(Ordering::Relaxed);
-        if self.is(head, FULL) || self.returned.load(Ordering::Relaxed) & !SOME > 0 {
-            return counted.max(1);
-        }
-        let is_empty = || self.tail.load(Ordering::Relaxed) & !SEALED == head && self.is_drained();
-        if counted > 0 && is_empty() { 0 } else { counted }
-    }
-
     /// Hands a frame to the consumers whose claimed slots are written.
     #[inline(always)]
-    pub(crate) fn publish_frame(&self, claim: Claim, frame: Frame) {
+    pub(crate) fn publish_frame(&self, claim: Claim, frame: Frame, witness: Witness) {
         debug_assert_eq!(claim.len, frame.slots());
         let lengths = self.lengths();
-        let sent = &lengths.counters().sent;
+        let sent = &lengths.counters().sent.tally;
         // Before it can be received: never more received than sent.
-        if self.turns == Turns::TheProducers {
-            count(sent, 1);
-        } else {
-            sent.fetch_add(1, Ordering::Relaxed);
+        match witness.frames() {
+            Some(sent) => sent.begin(1),
+            None if self.turns == Turns::TheProducers => sent.count_alone(),
+            None => sent.count_beside_others(),
         }
+        kill_point!("frame.publish.counted");
         lengths.say(claim.start, frame);
+        kill_point!("frame.publish.worded");
         let (first, rest) = claim.split(1);
         if rest.len > 0 {
             self.publish(rest);
+            kill_point!("frame.publish.rest");
         }
         // Its Release publishes word and slots.
         self.publish(first);
+        if let Some(sent) = witness.frames() {
+            kill_point!("frame.publish.first");
+            sent.end(true);
+        }
     }
 
     /// Claims the next frame to read. Calls `passed` when it has passed slots that their producers gave up.
     #[inline(always)]
     pub(crate) fn claim_frame(&self, witness: Witness, passed: impl Fn()) -> Option<(Claim, Frame)> {
-        if self.returned.load(Ordering::Relaxed) & SOME != 0
+        if self.returned.load(Ordering::Relaxed) == SOME
             && let Some(claimed) = self.claim_returned_frame(witness)
         {
             return Some(claimed);
@@ -107,8 +103,11 @@ impl Ring {
             if self.is(start, FULL) {
                 let (claim, frame) = self.frame_at(start);
                 witness.tries(claim);
+                kill_point!("ring.receive.tries");
                 if self.advance(&self.head, start, claim.len) {
+                    kill_point!("ring.receive.claimed");
                     witness.holds(claim);
+                    kill_point!("ring.receive.holds");
                     return Some((claim, frame));
                 }
             } else if self.is(start, SKIP) {
@@ -140,14 +139,14 @@ impl Ring {
         let (one, frame) = self.take_frame_back(witness).or_else(|| {
             // As for items: what is not seen after this is said after it.
             self.returned.fetch_and(!SOME, Ordering::AcqRel);
+            kill_point!("ring.take_back.cleared");
             let taken = self.take_frame_back(witness)?;
             self.returned.fetch_or(SOME, Ordering::Release);
             Some(taken)
         })?;
         let claim = Claim { len: frame.slots(), ..one };
         witness.holds(claim);
-        let count = |returned: u64| Some(returned - (returned & !SOME).min(1));
-        let _ = self.returned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        kill_point!("ring.take_back.holds");
         Some((claim, frame))
     }
 
@@ -168,13 +167,21 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn say_progress(&self, claim: Claim, progress: u8) {
         self.lengths().say_progress(claim.start, progress);
+        kill_point!("frame.progress");
     }
 
     /// Gives the slots of a received frame back to the producers.
     #[inline(always)]
-    pub(crate) fn release_frame(&self, claim: Claim) {
-        self.lengths().counters().received.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn release_frame(&self, claim: Claim, witness: Witness) {
+        match witness.frames() {
+            Some(received) => received.begin(1),
+            None => self.lengths().counters().received.tally.count_beside_others(),
+        }
+        kill_point!("frame.release.counted");
         self.release(claim);
+        if let Some(received) = witness.frames() {
+            received.end(true);
+        }
     }
 
     /// Gives a claimed frame back to the consumers: as if it had not been claimed if it was the last, else
@@ -182,36 +189,17 @@ impl Ring {
     #[cold]
     pub(crate) fn hand_frame_back(&self, claim: Claim, witness: Witness) {
         witness.doubts();
+        kill_point!("ring.hand_back.doubts");
         // Release: done with the slots, which have no state to say so; pairs with `advance`.
         let moved =
             self.head.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
+        kill_point!("ring.hand_back.moved");
         if moved.is_err() {
-            // The state first: who sees the number will find as many.
+            // The state first: who sees SOME will find it.
             self.say(claim.split(1).0, BACK);
-            self.say_returned(1);
+            kill_point!("ring.hand_back.back");
+            self.say_returned();
         }
         self.say_given_back();
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::layout::Geometry;
-    use crate::memory::Memory;
-
-    #[test]
-    fn counters_of_the_dead_do_not_hide_whether_there_is_a_frame() {
-        let geometry = Geometry::new(64, 8, 2, true, Memory::page()).unwrap().framed();
-        let ring = Ring::new(&Memory::new(geometry, false, &[]).unwrap(), Turns::Nobodys);
-        assert_eq!(ring.frames(1), 0, "one was counted and never published");
-        let claim = ring.claim_frame_to_send(2, Witness::NONE).unwrap();
-        assert_eq!(ring.frames(1), 1, "it may soon be published");
-        ring.publish_frame(claim, Frame { len: 100, kind: 0 });
-        assert_eq!((ring.frames(0), ring.frames(1)), (1, 1), "one was released too often");
-        let (claim, _) = ring.claim_frame(Witness::NONE, || ()).unwrap();
-        assert_eq!(ring.frames(1), 1, "it is looked at");
-        ring.release_frame(claim);
-        assert_eq!(ring.frames(1), 0);
     }
 }
