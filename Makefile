@@ -7,9 +7,22 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_t
 BIN := $(VENV)/bin
 # With `QUICK=--quick` the benchmarks do only as much as shows that they work.
 QUICK ?=
+# Python's tests wait more than they work.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(2 * len(os.sched_getaffinity(0)), 16))')
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test test-python test-rust loom tsan lint docs bench bench-more bench-rust commands symbols clean
+
+# What the tests of both languages run is built once, by the profile `release-test` of Cargo.toml; `release` is for use
+# and for figures. Where nextest is installed it runs the tests of all binaries at once, cargo runs one binary after
+# the other.
+TEST_PROFILE := release-test
+ifneq ($(shell $(CARGO) nextest --version 2>/dev/null),)
+RUST_TEST := $(CARGO) nextest run --no-fail-fast --cargo-profile $(TEST_PROFILE) --package bchan
+else
+RUST_TEST := $(CARGO) test --no-fail-fast --profile $(TEST_PROFILE) --package bchan --lib --tests
+endif
+
+.PHONY: demo test test-python test-rust release loom tsan lint docs bench bench-more bench-rust commands symbols clean
 
 demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
 	$(BIN)/python examples/word_count.py
@@ -17,12 +30,15 @@ demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Que
 test: test-rust test-python ## All tests of both languages.
 
 test-python: $(VENV)/built
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST)
 
 test-rust: ## With what Linux has, with what other systems get, and with processes that die at each labelled place.
-	$(CARGO) test --release -p bchan
-	$(CARGO) test --release -p bchan --features portable
-	$(CARGO) test --release -p bchan --features kill-points --test processes
+	$(RUST_TEST)
+	$(CARGO) test --profile $(TEST_PROFILE) --package bchan --doc
+	$(RUST_TEST) --features portable
+	$(RUST_TEST) --features kill-points --test processes
+
+release: $(VENV)/release ## The native part as it is shipped.
 
 loom: ## Model checking: all interleavings of small programs over the core.
 	scripts/loom.sh
@@ -43,12 +59,12 @@ lint: $(VENV)/tools
 docs: $(VENV)/docs ## The documentation as pages, from docs/_build/html/index.html on. Warnings are errors.
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs docs/_build/html
 
-bench: $(VENV)/built ## The headline figures, as a page and as JSON in bench-results/.
+bench: $(VENV)/release ## The headline figures, as a page and as JSON in bench-results/.
 	$(BIN)/python -m pip install --quiet --group compare
 	mkdir -p bench-results
 	$(BIN)/bchan bench all --headline $(QUICK) --html bench-results/bench.html --json bench-results/bench.json
 
-bench-more: $(VENV)/built ## What else docs/performance.md tells.
+bench-more: $(VENV)/release ## What else docs/performance.md tells.
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python benchmarks/call_cost.py $(QUICK)
 	$(BIN)/python benchmarks/objects.py $(QUICK)
@@ -76,7 +92,7 @@ commands: docs bench bench-more bench-rust ## Every command that a page names an
 	$(BIN)/bchan bench scaling --quick --runs 1
 	$(BIN)/python -m pip install --quiet --no-deps --target bench-results/installed --upgrade .
 
-symbols: $(VENV)/built ## The native part with its functions' names, for profilers; until the next build.
+symbols: $(VENV)/release ## The native part with its functions' names, for profilers; until the next build.
 	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(abspath $(BIN)/python) \
 		$(CARGO) build --release --package bchan-python
 	install $${CARGO_TARGET_DIR:-target}/release/lib_core.so \
@@ -89,8 +105,14 @@ $(VENV)/made: pyproject.toml
 	touch $@
 
 $(VENV)/built: $(VENV)/made $(RUST)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras bench
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --profile $(TEST_PROFILE) --quiet --extras bench
+	rm -f $(VENV)/release
 	touch $@
+
+# Good for tests, too.
+$(VENV)/release: $(VENV)/made $(RUST)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras bench
+	touch $(VENV)/built $@
 
 $(VENV)/tools: $(VENV)/built
 	$(BIN)/python -m pip install --quiet --group lint

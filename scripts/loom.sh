@@ -6,4 +6,4 @@ export RUSTFLAGS="${RUSTFLAGS:-} --cfg loom"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 # A model that is not through after this many seconds ends there, so that all end in some minutes.
 export LOOM_MAX_DURATION="${LOOM_MAX_DURATION:-30}"
-exec cargo test --release -p bchan --test loom "$@"
+exec cargo test --profile release-test -p bchan --test loom "$@"

@@ -1,6 +1,7 @@
 """The measurements of the suite: processes, pinning, perf, scaling, crowds, all in one report."""
 
 import os
+import re
 import resource
 import signal
 import sys
@@ -157,7 +158,8 @@ def test_processes_that_stand_still_end_the_command(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(race, "DEADLINE", 0.3)
     result = bench("mpsc", "--processes", *TINY)
     assert result.exit_code == 1
-    assert "have not ended within 0.3 s" in result.stderr
+    # On a busy machine not all have come to the start by then.
+    assert re.search(r"processes have not (started|ended) within 0\.3 s", result.stderr)
 
 
 def test_processes_may_take_longer_while_they_get_on() -> None:

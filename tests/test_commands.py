@@ -104,7 +104,8 @@ def started_by_ci() -> set[str]:
     """All commands that CI starts."""
     made = made_by_ci()
     recipes = "".join(targets()[name][1] for name in made)
-    recipes = recipes.replace("$(BIN)/", "").replace("$(CARGO)", "cargo")
+    for variable, means in (("$(BIN)/", ""), ("$(RUST_TEST)", "cargo test"), ("$(CARGO)", "cargo")):
+        recipes = recipes.replace(variable, means)
     lines = [part for line in recipes.splitlines() for part in line.split("&&")]
     in_recipes = {command for line in lines for command in commands_in(line)}
     return {f"make {name}" for name in made} | in_recipes | set(BY_TESTS)

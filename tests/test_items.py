@@ -49,7 +49,9 @@ def test_integers_out_of_range_are_refused_with_the_limits(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-@pytest.mark.parametrize("item", [1.5, "7", None, 3 + 0j, [1], np.float64(3), object()], ids=repr)
+@pytest.mark.parametrize(
+    "item", [1.5, "7", None, 3 + 0j, [1], np.float64(3), object()], ids=lambda item: str(type(item))
+)
 def test_what_is_no_integer_is_refused(dtype: str, item: object) -> None:
     with pytest.raises(TypeError, match="must be an integer, got"):
         there_and_back(dtype, item)

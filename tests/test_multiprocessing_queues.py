@@ -522,6 +522,7 @@ def test_an_interrupted_call_leaves_the_queue_as_it_was() -> None:
     assert fill(q) == 1
 
 
+@pytest.mark.alone
 def test_queues_that_were_used_and_dropped_leave_nothing() -> None:
     def count() -> tuple[int, int, int]:
         gc.collect()

@@ -200,7 +200,9 @@ def test_after_comes_once() -> None:
 def test_tick_keeps_its_pace_and_leaves_out_what_nobody_received() -> None:
     ticks = tick(0.02)
     moments = [select([Channel(), ticks]).item for _ in range(3)]
-    assert [b - a for a, b in itertools.pairwise(moments)] == pytest.approx([0.02] * 2)
+    paces = [(b - a) / 0.02 for a, b in itertools.pairwise(moments)]
+    # More than one where the machine was busy meanwhile: what nobody received in time is left out.
+    assert paces == pytest.approx([max(round(pace), 1) for pace in paces])
     time.sleep(0.1)
     ticks.receive()
     assert ticks.receive() - ticks.receive() == pytest.approx(-0.02)

@@ -3,6 +3,8 @@
 import multiprocessing as mp
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -35,7 +37,7 @@ def in_children(
         TimeoutError: They have not ended by the deadline, nor got on.
     """
     barrier = _ctx.Barrier(len(works))
-    children = [_Child(work, lambda: barrier.wait(deadline), deadline) for work in works]
+    children = [_Child(work, lambda: _meet(barrier, deadline), deadline) for work in works]
     try:
         for child in children:
             child.start()
@@ -43,6 +45,13 @@ def in_children(
     finally:
         for child in children:
             child.end()
+
+
+def _meet(barrier: Barrier, deadline: float) -> None:
+    try:
+        barrier.wait(deadline)
+    except BrokenBarrierError:
+        raise TimeoutError(f"processes have not started within {deadline:g} s") from None
 
 
 class _Child:
