@@ -150,8 +150,7 @@ class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
         self = super().__new__(kind, item, capacity, mode, most, tuning, is_framed, packed)
         self._mode, self._name, self._process, self._tuning = mode, name, os.getpid(), tuning
         if name is not None:
-            _names.claim(name, self._fd)
-            _sharing.hold(self)
+            _sharing.hold(self, _names.claim(name, self._fd))
         return self
 
     @classmethod

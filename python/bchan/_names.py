@@ -1,35 +1,43 @@
 """Names of channels: how programs that know nothing of each other find the same one.
 
 The memory of a channel has no name (it is a sealed memfd, gone with the last process that has it).
-What has a name is a *card*, a small file in `/dev/shm` that only its user may read: it lists the
-processes that hold the channel, and under which descriptor. Who attaches opens the descriptor of
-one that lives through `/proc`, and puts itself on the card. The last to leave takes the card along;
-that of holders who all died is removed by whoever comes across it.
+What has a name is a *registry file* in `/dev/shm` that only its user may use. It says which memory
+is meant, and lists the processes that hold it, and under which descriptor. A process that attaches
+opens the descriptor of one of them through `/proc`, and puts itself down. The last to leave takes
+the file along; that of processes that all died is removed by the next one that comes across it.
+
+A file is removed only if all its processes are known to be gone. What can't be told, what belongs
+to another pid namespace, and what bchan did not write, stays as it is.
 """
 
-import fcntl
-import json
+import errno
 import os
 import re
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
+
+from bchan import _holders, _registry
+from bchan._holders import Holder, Holders, Memory
+from bchan._registry import Content, Entry
 
 DIRECTORY = Path("/dev/shm")  # noqa: S108
 LONGEST = 200
+PATIENCE_OF_LEAVING = 0.5
+"""Seconds to wait for others when a channel is dropped: a record that stays does no harm."""
+
 _ALLOWED = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST}}}")
 _PREFIX = "bchan-"
 
 
-class Holder(NamedTuple):
-    """A process that has a channel."""
+class Found(NamedTuple):
+    """A channel that was found by its name."""
 
-    pid: int
-    started: int
-    """Clock ticks from the machine's start to its own: the id's next user is not meant."""
     fd: int
+    """Of its memory, the caller's."""
+    holders: Holders
 
 
 def checked(name: str) -> str:
@@ -43,144 +51,239 @@ def checked(name: str) -> str:
     return name
 
 
-def claim(name: str, fd: int) -> None:
+def claim(name: str, fd: int) -> Holder:
     """Give the channel of a descriptor a name.
 
+    Returns:
+        This process, as it was put down; for `leave`.
+
     Raises:
-        FileExistsError: Another channel has it.
-        PermissionError: The card is another user's, or others could write to it.
+        FileExistsError: Another channel has it, or what can't be told to be none.
+        PermissionError: The file is another user's, or others could write to it.
+        OSError: No file could be made; it says what is missing.
     """
-    sweep()
-    with _card(name, create=True) as card:
-        holders = _alive(card)
-        if holders:
-            pids = ", ".join(str(holder.pid) for holder in holders)
-            raise FileExistsError(f"a channel named {name!r} exists, in process {pids}")
-        _write(card, [_this(fd)])
+    entry, memory = _entry(name), Memory.of(os.fstat(fd))
+    namespace, this = _holders.pid_namespace(), _holders.this_process(fd)
+    with suppress(OSError):
+        sweep()
+    while True:
+        with _registry.locked(entry, create=True) as file:
+            text = file.text()
+            if not text:
+                with _registry.told(f"the name {name!r} can't be written in {DIRECTORY}"):
+                    file.begin(namespace, memory, this)
+                return this
+            _refuse_if_taken(entry, Content.of(text))
+            file.unlink()
 
 
-def find(name: str) -> int:
+def find(name: str, memory: Memory | None = None) -> Found:
     """Open the channel of a name.
 
-    Returns:
-        A descriptor of its memory, the caller's.
+    Args:
+        name: The name.
+        memory: Which memory must be meant; None for whichever has the name.
 
     Raises:
         FileNotFoundError: There is none, or all processes that had it are gone.
-        PermissionError: The card is another user's, or others could write to it.
+        PermissionError: The file is another user's, or others could write to it; or the processes
+            that have the channel can't be looked into.
+        OSError: This process lacks something, descriptors say.
     """
-    with _card(name) as card:
-        for holder in _alive(card):
-            with suppress(OSError):
-                return os.open(f"/proc/{holder.pid}/fd/{holder.fd}", os.O_RDWR | os.O_CLOEXEC)
-        _path(name).unlink(missing_ok=True)
+    entry = _entry(name)
+    text = _registry.read(entry)
+    if not text:
+        _remove_if_abandoned(entry)
+    content = _understood(entry, text)
+    if memory not in (None, content.memory):
+        raise FileNotFoundError(
+            f"the channel that was named {name!r} has lost the name, which is another one's now"
+        )
+    holders = content.holders()
+    refused = holders.unknown.copy()
+    for holder in holders.alive:
+        try:
+            fd = _holders.open_memory(holder, content.memory)
+        except OSError as error:
+            refused.append((holder, error))
+        else:
+            if fd is not None:
+                return Found(fd, holders)
+    if refused:
+        raise _unreachable(name, *refused[0])
+    _remove_if_abandoned(entry)
     raise FileNotFoundError(
         f"there is no channel named {name!r}: the processes that had it are gone"
     )
 
 
-def join(name: str, fd: int) -> None:
-    """Put this process on the card; not if the name was given up meanwhile."""
-    with suppress(OSError), _card(name) as card:
-        _write(card, [*_alive(card), _this(fd)])
+def join(name: str, fd: int) -> Holder | None:
+    """Put this process down; not if the name was given up meanwhile, or is another channel's.
+
+    Returns:
+        This process, as it was put down; for `leave`.
+
+    Raises:
+        OSError: It could not be written, or others are in the way for too long.
+    """
+    memory = Memory.of(os.fstat(fd))
+    with suppress(FileNotFoundError), _registry.locked(_entry(name)) as file:
+        content = Content.of(file.text())
+        if content is None or content.memory != memory:
+            return None
+        if content.namespace != _holders.pid_namespace():
+            return None  # its id would mean nothing there
+        this = _holders.this_process(fd)
+        with _registry.told(f"process {this.pid} can't be added to the name {name!r}"):
+            file.put(content.slot_for_one_more(), this)
+        return this
+    return None
 
 
-def leave(name: str, fd: int, pid: int) -> None:
-    """Take this process off the card, and the card away if that was the last."""
-    if os.getpid() != pid:
-        return
-    with suppress(OSError), _card(name) as card:
-        others = [holder for holder in _alive(card) if holder != _this(fd)]
-        if others:
-            _write(card, others)
-        else:
-            _path(name).unlink(missing_ok=True)
+def leave(name: str, holder: Holder, memory: Memory) -> None:
+    """Take this process off the file, and the file away if that was the last."""
+    if os.getpid() == holder.pid:
+        _registry.after_this(partial(_leave, name, holder, memory))
 
 
-def remove(name: str) -> None:
-    """Take a name away; who has the channel keeps it."""
-    with _card(name):
-        _path(name).unlink(missing_ok=True)
+def _leave(name: str, holder: Holder, memory: Memory) -> None:
+    entry, patience = _entry(name), PATIENCE_OF_LEAVING
+    with suppress(OSError), _registry.locked(entry, patience=patience) as file:
+        content = Content.of(file.text())
+        if content is None or content.memory != memory:
+            return
+        if holder in content.slots:
+            slot = content.slots.index(holder)
+            file.put(slot, None)
+            content.slots[slot] = None
+        if content.is_abandoned():
+            file.unlink()
 
 
-def holders(name: str) -> list[Holder]:
-    """Who has the channel of a name, and lives."""
-    with _card(name) as card:
-        return _alive(card)
+def remove(name: str, *, force: bool = True) -> None:
+    """Take a name away; processes that have the channel keep it.
+
+    Args:
+        name: The name.
+        force: Also if there are such processes, and if bchan did not write the file.
+
+    Raises:
+        FileExistsError: Without force: some have it, or may have it.
+        FileNotFoundError: There is none.
+        PermissionError: The file is another user's, or is none.
+    """
+    entry = _entry(name)
+    with _registry.locked(entry) as file:
+        if not force and (text := file.text()):
+            _refuse_if_taken(entry, Content.of(text))
+        file.unlink()
+
+
+def holders(name: str) -> Holders:
+    """The processes that have the channel of a name, or may have it."""
+    entry = _entry(name)
+    return _understood(entry, _registry.read(entry)).holders()
 
 
 def names() -> list[str]:
-    """All names of this user's channels that somebody has."""
-    sweep()
-    prefix = _path("").name
-    return sorted(path.name.removeprefix(prefix) for path in DIRECTORY.glob(f"{prefix}*"))
+    """All names of this user's channels that somebody has, or may have.
+
+    Raises:
+        OSError: It can't be told, for want of descriptors say.
+    """
+    return sorted(entry.name for entry in _entries() if _is_taken(entry))
 
 
 def sweep() -> None:
-    """Remove the cards whose holders are all gone."""
-    prefix = _path("").name
-    for path in DIRECTORY.glob(f"{prefix}*"):
-        with suppress(OSError), _card(path.name.removeprefix(prefix)) as card:
-            if not _alive(card):
-                path.unlink(missing_ok=True)
+    """Remove the files whose processes are all gone."""
+    for entry in _entries():
+        _is_taken(entry)
 
 
-def _path(name: str) -> Path:
-    return DIRECTORY / f"{_PREFIX}{os.geteuid()}-{name}"
-
-
-@contextmanager
-def _card(name: str, *, create: bool = False) -> Iterator[IO[str]]:
-    """The card of a name, locked."""
-    path = _path(checked(name))
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
-    while True:
-        try:
-            fd = os.open(path, flags, 0o600)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"there is no channel named {name!r}") from None
-        with os.fdopen(fd, "r+", encoding="ascii", errors="replace") as card:
-            status = os.fstat(fd)
-            if (
-                status.st_uid != os.geteuid()
-                or status.st_mode & 0o077
-                or not stat.S_ISREG(status.st_mode)
-            ):
-                raise PermissionError(
-                    f"{path} must be a file of user {os.geteuid()} that no other may use, it is of "
-                    f"user {status.st_uid} with mode {stat.filemode(status.st_mode)}"
-                )
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # Whoever had the lock before may have taken the card away.
-            if os.fstat(fd).st_nlink > 0:
-                yield card
-                return
-
-
-def _alive(card: IO[str]) -> list[Holder]:
-    """The holders on a card who live; none if it holds anything else."""
-    card.seek(0)
-    with suppress(ValueError, TypeError):
-        known = [Holder(*map(int, holder)) for holder in json.loads(card.readline())]
-        return [holder for holder in known if _started(holder.pid) == holder.started]
-    return []
-
-
-def _write(card: IO[str], who: list[Holder]) -> None:
-    # One line in one call, so that a process killed here leaves the old list or the new.
-    line = (json.dumps(who) + "\n").encode()
-    os.pwrite(card.fileno(), line, 0)
-    os.ftruncate(card.fileno(), len(line))
-
-
-def _this(fd: int) -> Holder:
-    return Holder(os.getpid(), _started(os.getpid()) or 0, fd)
-
-
-def _started(pid: int) -> int | None:
-    """When a process started; None if there is none, or it has ended."""
+def _is_taken(entry: Entry) -> bool:
+    """Whether somebody has a name, or may have it; if all are gone, it goes, too."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+        text = _registry.read(entry)
+    except OSError as error:
+        if _holders.is_of_caller(error):
+            raise
+        return False  # gone, or not ours
+    content = Content.of(text)
+    if content is None and text:
+        return False  # not bchan's
+    # An empty file is of a process that was killed, or is about to write and then looks again.
+    is_over = content is None or content.is_abandoned()
+    return not (is_over and _remove_if_abandoned(entry))
+
+
+def _remove_if_abandoned(entry: Entry) -> bool:
+    """Remove a file if all its processes are gone; not if another process has it locked."""
+    with suppress(OSError), _registry.locked(entry, patience=0) as file:
+        text = file.text()
+        content = Content.of(text)
+        if not text or (content is not None and content.is_abandoned()):
+            file.unlink()
+            return True
+    return False
+
+
+def _understood(entry: Entry, text: bytes) -> Content:
+    content = Content.of(text)
+    if content is not None:
+        return content
+    why = f": {entry.path} is not of this version of bchan, and is left alone" if text else ""
+    raise FileNotFoundError(f"there is no channel named {entry.name!r}{why}")
+
+
+def _refuse_if_taken(entry: Entry, content: Content | None) -> None:
+    """Raise if somebody has the name, or may have it."""
+    remedy = f"`bchan rm --force {entry.name}` removes it"
+    if content is None:
+        raise FileExistsError(f"{entry.path} is not of this version of bchan; {remedy}")
+    holders = content.holders()
+    if any(holders):
+        why = f": {_reason(holders.unknown[0][1])}" if holders.unknown else ""
+        raise FileExistsError(f"a channel named {entry.name!r} exists, in process {holders}{why}")
+    if not content.is_whole:
+        raise FileExistsError(
+            f"{entry.path} is damaged: it can't be told whether a channel has the name; {remedy}"
+        )
+
+
+def _unreachable(name: str, holder: Holder, error: OSError) -> OSError:
+    """Why no process can be attached to that has a channel, or may have it."""
+    if _holders.is_of_caller(error):
+        return _registry.about(error, f"the channel named {name!r} can't be opened")
+    what = f"process {holder.pid} may have the channel named {name!r}"
+    return PermissionError(errno.EACCES, f"{what}: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    if not (isinstance(error, PermissionError) and error.filename):
+        return error.strerror or str(error)
+    return (
+        f"{error.filename} is not for this process to open. A process that changed its user, or "
+        "gained privileges, is let alone by the system until it calls prctl(PR_SET_DUMPABLE, 1); "
+        "and both must be of one user and group, with the same capabilities"
+    )
+
+
+def _entry(name: str) -> Entry:
+    return Entry(checked(name), DIRECTORY / f"{_prefix()}{name}")
+
+
+def _prefix() -> str:
+    return f"{_PREFIX}{os.geteuid()}-"
+
+
+def _entries() -> Iterator[Entry]:
+    """What stands under this user's prefix."""
+    prefix = _prefix()
+    try:
+        files = os.listdir(DIRECTORY)  # noqa: PTH208
+    except FileNotFoundError:
+        return
+    for file in files:
+        name = file.removeprefix(prefix)
+        if file.startswith(prefix) and _ALLOWED.fullmatch(name):
+            yield _entry(name)

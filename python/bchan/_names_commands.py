@@ -34,7 +34,7 @@ def ls() -> None:
     table = Table("name", "of", "mode", "in flight", "sent", "received", "processes")
     for name in _names.names():
         try:
-            channel, holders = _sharing.look_for(name), _names.holders(name)
+            channel, holders = _sharing.look_for(name)
         except (OSError, ValueError) as error:
             table.add_row(name, f"[red]{error}[/]")
             continue
@@ -46,7 +46,7 @@ def ls() -> None:
             f"{len(channel):,} of {channel.capacity:,}",
             f"{stats.sent:,}",
             f"{stats.received:,}",
-            ", ".join(str(holder.pid) for holder in holders),
+            str(holders),
         )
     console.print(table)
 
@@ -56,7 +56,7 @@ def ls() -> None:
 @plainly
 def info(name: str) -> None:
     """Tell all about the channel NAME: what it is, who has it, who died."""
-    channel = _sharing.look_for(name)
+    channel, holders = _sharing.look_for(name)
     stats = channel.stats()
     table = Table(show_header=False)
     table.add_row(
@@ -65,7 +65,7 @@ def info(name: str) -> None:
     table.add_row("in flight", f"{len(channel):,} of {channel.capacity:,}")
     for field in ("sent", "received", "abandoned", "waits", "wakes", "spins", "bytes_mapped"):
         table.add_row(field.replace("_", " "), f"{getattr(stats, field):,}")
-    table.add_row("attached", ", ".join(str(holder.pid) for holder in _names.holders(name)))
+    table.add_row("attached", str(holders))
     handles: Counter[str] = Counter()
     for pid, is_producer, is_alive in channel._participants():
         role = "producer" if is_producer else "consumer"
@@ -86,10 +86,8 @@ def info(name: str) -> None:
 @plainly
 def rm(name: str, force: bool) -> None:
     """Take the name NAME away from its channel."""
-    holders = _names.holders(name)
-    if holders and not force:
-        pids = ", ".join(str(holder.pid) for holder in holders)
-        raise click.ClickException(
-            f"{name!r} is in use by process {pids}; --force takes the name, they keep it"
-        )
-    _names.remove(name)
+    try:
+        _names.remove(name, force=force)
+    except FileExistsError as error:
+        hint = "" if "--force" in str(error) else "; --force takes the name away, they keep it"
+        raise click.ClickException(f"{error}{hint}") from error

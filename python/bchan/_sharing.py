@@ -1,70 +1,40 @@
-"""Channels between processes: how one is made, passed on and found by name."""
+"""Channels between processes: how one is passed on, and found by its name."""
 
-import ast
 import os
 import weakref
-from dataclasses import asdict
 from multiprocessing import context, reduction
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, cast
 
 from bchan import _core, _names
-from bchan._tuning import Tuning
-from bchan._types import Mode
+from bchan._holders import Holder, Holders, Memory
+from bchan._notes import Note
 
 if TYPE_CHECKING:
     from bchan._channel import Channel
 
-_MODES = ("spsc", "mpsc", "spmc", "mpmc")
-_VERSION = 2
 
+def attach(name: str, memory: tuple[int, int] | None = None) -> "Channel":
+    """Find the channel of a name, and become one of those who hold it.
 
-class Note(NamedTuple):
-    """What the maker of a channel leaves in its memory for those who attach."""
-
-    dtype: np.dtype[Any] | None
-    """None for messages of bytes."""
-    mode: Mode
-    name: str | None
-    tuning: Tuning
-
-    def to_bytes(self) -> bytes:
-        """As a Python literal: it is read without running anything."""
-        descr = None if self.dtype is None else np.lib.format.dtype_to_descr(self.dtype)
-        return repr((_VERSION, descr, self.mode, self.name, asdict(self.tuning))).encode()
-
-    @classmethod
-    def of(cls, note: bytes) -> "Note":
-        """What a note says; whoever can write to the memory may have written anything."""
-        try:
-            version, descr, mode, name, tuning = ast.literal_eval(note.decode())
-            if version != _VERSION or mode not in _MODES or not isinstance(name, str | None):
-                raise ValueError(note)
-            dtype = None if descr is None else np.lib.format.descr_to_dtype(descr)
-            if dtype is not None and dtype.hasobject and dtype.kind != "O":
-                raise ValueError(note)
-            return cls(dtype, mode, name, Tuning(**tuning))
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-            raise ValueError(
-                f"this is no channel to attach to: its note is {note[:100]!r}"
-            ) from error
-
-
-def attach(name: str) -> "Channel":
-    """Find the channel of a name."""
-    fd = _names.find(name)
-    try:
-        return _attach(fd)
-    finally:
-        os.close(fd)
+    Args:
+        name: The name.
+        memory: Which memory must be meant, as for a channel that was pickled by its name; None for
+            whichever has the name.
+    """
+    while True:
+        channel = look_for(name, memory)[0]
+        holder = _names.join(name, channel._fd)
+        if holder is not None:
+            hold(channel, holder)
+            return channel
+        # The name was given up in between, or is another channel's now.
 
 
 def reduce_channel(channel: "Channel") -> tuple[Any, ...]:
     """How a channel is pickled: by its memory to a child process, else by its name."""
     checked(channel)
     if channel.name is not None and context.get_spawning_popen() is None:
-        return attach, (channel.name,)
+        return attach, (channel.name, tuple(_memory(channel)))
     return _of_copy, (reduction.DupFd(channel._fd),)
 
 
@@ -81,48 +51,70 @@ def checked(channel: "Channel | None") -> "Channel":
 def _of_copy(copy: Any) -> "Channel":
     fd = cast("int", copy.detach())
     try:
-        return _attach(fd)
+        channel = look(fd)
     finally:
         os.close(fd)
-
-
-def _attach(fd: int) -> "Channel":
-    channel = look(fd)
-    if channel.name is not None:
-        _names.join(channel.name, channel._fd)
-        hold(channel)
+    _join(channel)
     return channel
 
 
 def look(fd: int) -> "Channel":
-    """The channel of a descriptor, which stays the caller's; nobody finds it through this one."""
+    """The channel of a descriptor, which stays the caller's; nobody finds it through this one.
+
+    Raises:
+        ValueError: Memory that holds no channel, or one that is not what its note says.
+    """
     from bchan._channel import Channel
 
-    return Channel._of_note(Note.of(_core.read_note(fd)), fd)
-
-
-def look_for(name: str) -> "Channel":
-    """The channel of a name, without becoming one of those who hold it."""
-    fd = _names.find(name)
+    note = Note.of(_core.read_note(fd))
     try:
-        return look(fd)
+        return Channel._of_note(note, fd)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"this is no channel to attach to: {error}") from error
+
+
+def look_for(name: str, memory: tuple[int, int] | None = None) -> "tuple[Channel, Holders]":
+    """The channel of a name, without becoming one of those who hold it; and who does."""
+    found = _names.find(name, None if memory is None else Memory(*memory))
+    try:
+        channel = look(found.fd)
     finally:
-        os.close(fd)
+        os.close(found.fd)
+    if channel.name != name:
+        raise ValueError(f"the channel that is found as {name!r} has the name {channel.name!r}")
+    return channel, found.holders
 
 
 _named: "weakref.WeakSet[Channel]" = weakref.WeakSet()
 
 
-def hold(channel: "Channel") -> None:
+def hold(channel: "Channel", holder: Holder) -> None:
     """Have others find the channel through this process, as long as it has it."""
     _named.add(channel)
-    weakref.finalize(channel, _names.leave, cast("str", channel.name), channel._fd, os.getpid())
+    name = cast("str", channel.name)
+    weakref.finalize(channel, _names.leave, name, holder, _memory(channel))
 
 
-def _hold_in_child() -> None:
+def _join(channel: "Channel") -> None:
+    """Put this process down as one that has the channel, if it has its name still."""
+    holder = None if channel.name is None else _names.join(channel.name, channel._fd)
+    if holder is not None:
+        hold(channel, holder)
+
+
+def _memory(channel: "Channel") -> Memory:
+    return Memory.of(os.fstat(channel._fd))
+
+
+def _join_in_child() -> None:
+    failed: list[OSError] = []
     for channel in list(_named):
-        _names.join(cast("str", channel.name), channel._fd)
-        hold(channel)
+        try:
+            _join(channel)
+        except OSError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
-os.register_at_fork(after_in_child=_hold_in_child)
+os.register_at_fork(after_in_child=_join_in_child)

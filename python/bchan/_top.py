@@ -67,7 +67,7 @@ def look_at(name: str) -> Look:
         OSError: There is none, or it is another user's.
         ValueError: A name that is none, or memory that holds no channel.
     """
-    channel = _sharing.look_for(name)
+    channel, holders = _sharing.look_for(name)
     handles = [is_producer for _, is_producer, is_alive in channel._participants() if is_alive]
     lanes = max(1, sum(handles)) if channel.mode == "mpsc" else 1
     return Look(
@@ -78,7 +78,7 @@ def look_at(name: str) -> Look:
         room=channel.capacity * lanes,
         producers=sum(handles),
         consumers=len(handles) - sum(handles),
-        processes=len(_names.holders(name)),
+        processes=len(holders.alive) + len(holders.unknown),
         is_closed=channel.closed,
     )
 

@@ -184,5 +184,5 @@ class Collector(_Collector):
 
 def _found(name: str) -> Channel | None:
     with suppress(OSError, ValueError):
-        return _sharing.look_for(name)
+        return _sharing.look_for(name)[0]
     return None

@@ -95,8 +95,23 @@ impl Channel {
     }
 
     /// The channel of a descriptor, which stays the caller's.
-    fn attached(dtype: &Bound<'_, PyArrayDescr>, fd: i32, tuning: Tuning) -> PyResult<Self> {
+    ///
+    /// What its note says of it was written by whoever can write to the memory, and may be anything.
+    fn attached(
+        dtype: &Bound<'_, PyArrayDescr>,
+        fd: i32,
+        tuning: Tuning,
+        mode: Mode,
+        is_framed: bool,
+    ) -> PyResult<Self> {
         let (core, item) = (attach(fd, tuning)?, ItemType::new(dtype)?);
+        if core.mode() != mode {
+            return Err(must_be("the mode", format!("{:?}", core.mode()), format!("{mode:?}")));
+        }
+        if core.is_framed() != is_framed {
+            let kind = |is_framed| if is_framed { "of any length" } else { "of one size" };
+            return Err(must_be("the messages", kind(core.is_framed()), kind(is_framed)));
+        }
         if !core.is_framed() {
             refuse_pointers(&item)?;
         }
@@ -327,16 +342,16 @@ impl Channel {
         fd: Option<i32>,
     ) -> PyResult<Self> {
         let tuning = tuning.tuning()?;
-        if let Some(fd) = fd {
-            return Self::attached(dtype, fd, tuning);
-        }
-        let item = ItemType::new(dtype)?;
         let mode = match mode {
             "spsc" | "mpsc" => Mode::Mpsc,
             "spmc" => Mode::Spmc,
             "mpmc" => Mode::Mpmc,
             _ => return Err(PyValueError::new_err(format!("mode must be one of the four, got {mode:?}"))),
         };
+        if let Some(fd) = fd {
+            return Self::attached(dtype, fd, tuning, mode, is_framed);
+        }
+        let item = ItemType::new(dtype)?;
         if note.is_some() && !is_framed {
             refuse_pointers(&item)?;
         }
