@@ -120,13 +120,14 @@ def _decode_record(itemsize: int, is_aligned: bool, fields: Any, *, nested: int)
     names, formats, offsets, titles, end = [], [], [], [], 0
     for name, code, *place in fields:
         base = decode(code, nested + 1)
-        offset = int(place[0]) if place else end
-        if not (isinstance(name, str) and 0 <= offset <= itemsize):
-            raise ValueError(f"no field: {name!r}, {offset!r}")
+        offset, title = (*place, *(end, None)[len(place) :])
+        is_named = isinstance(name, str) and isinstance(title, str | None)
+        if not (is_named and 0 <= int(offset) <= itemsize):
+            raise ValueError(f"no field: {name!r}, {offset!r}, {title!r}")
         names.append(name)
         formats.append(base)
         offsets.append(offset)
-        titles.append(place[1] if len(place) > 1 else None)
+        titles.append(title)
         end = offset + base.itemsize
     parts: dict[str, Any] = {"names": names, "formats": formats, "offsets": offsets}
     if any(title is not None for title in titles):

@@ -69,7 +69,7 @@ def look(fd: int) -> "Channel":
     note = Note.of(_core.read_note(fd))
     try:
         return Channel._of_note(note, fd)
-    except (TypeError, OverflowError) as error:
+    except (TypeError, OverflowError, ValueError) as error:
         raise ValueError(f"this is no channel to attach to: {error}") from error
 
 

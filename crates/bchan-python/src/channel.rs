@@ -15,7 +15,7 @@ use pyo3::{Borrowed, ffi};
 use crate::call::Call;
 use crate::contents::Contents;
 use crate::detached::detached;
-use crate::errors::{from_config, from_handle, must_be};
+use crate::errors::{from_config, from_handle, from_system, must_be};
 use crate::frames::buffer::Payload;
 use crate::frames::receiving::{FrameInlet, take};
 use crate::frames::sending::{FrameCall, FrameOutlet};
@@ -168,7 +168,8 @@ fn refuse_pointers(item: &ItemType) -> PyResult<()> {
 /// Attaches to the channel of a descriptor, which stays the caller's.
 fn attach(fd: i32, tuning: Tuning) -> PyResult<bchan::Channel> {
     // SAFETY: it is used for this call; if it is none, the system says so.
-    let copy = unsafe { BorrowedFd::borrow_raw(fd.max(0)) }.try_clone_to_owned()?;
+    let copy = unsafe { BorrowedFd::borrow_raw(fd.max(0)) }.try_clone_to_owned();
+    let copy = copy.map_err(|error| from_system(&error))?;
     bchan::Channel::attach(copy, tuning).map_err(|error| from_config(&error))
 }
 

@@ -1,9 +1,12 @@
 //! The exceptions, and how the core's reasons become them.
 
 use std::fmt::Display;
+use std::io;
 
 use bchan::{ConfigError, HandleError, Stop};
-use pyo3::exceptions::{PyMemoryError, PyNotImplementedError, PyRuntimeError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{
+    PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -26,6 +29,14 @@ pub(crate) fn from_config(error: &ConfigError) -> PyErr {
         ConfigError::Memory { .. } | ConfigError::Map { .. } => PyMemoryError::new_err(error.to_string()),
         ConfigError::NotShareable => PyNotImplementedError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
+/// The system's error, with its number, which PyO3 drops.
+pub(crate) fn from_system(error: &io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
     }
 }
 
