@@ -148,8 +148,8 @@ def _with_descriptors_left(n: int, call: Callable[[], object]) -> object:
 
 
 CALLS: dict[str, Callable[[str], object]] = {
-    "names": lambda name: _names.names(),
-    "sweep": lambda name: _names.sweep(),
+    "names": lambda _: _names.names(),
+    "sweep": lambda _: _names.sweep(),
     "find": _names.find,
     "attach": Channel.attach,
     "claim": lambda name: _names.claim(name, 0),
@@ -224,7 +224,7 @@ NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 @pytest.fixture(scope="module")
-def _namespaces() -> None:
+def namespaces() -> None:
     try:
         done = subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False)
     except FileNotFoundError:
@@ -233,9 +233,8 @@ def _namespaces() -> None:
         pytest.skip(f"no pid namespace to be had: {done.stderr!r}")
 
 
-def test_another_pid_namespace_leaves_the_names_of_this_one_alone(
-    name: str, _namespaces: None
-) -> None:
+@pytest.mark.usefixtures("namespaces")
+def test_another_pid_namespace_leaves_the_names_of_this_one_alone(name: str) -> None:
     ch = Channel("u8", name=name)
     program = f"""
     print({name!r} in bchan._names.names())
@@ -262,9 +261,8 @@ def test_another_pid_namespace_leaves_the_names_of_this_one_alone(
     assert Channel.attach(name).receive() == 1
 
 
-def test_the_names_of_another_pid_namespace_are_neither_swept_nor_taken(
-    name: str, _namespaces: None
-) -> None:
+@pytest.mark.usefixtures("namespaces")
+def test_the_names_of_another_pid_namespace_are_neither_swept_nor_taken(name: str) -> None:
     with running(HOLD.format(name=name), *NAMESPACE) as elsewhere:
         assert elsewhere.says() == "there"
         assert name in _names.names()
@@ -459,7 +457,7 @@ def _of_another_user(path: Path) -> None:
 
 
 def _head(tail: bytes) -> bytes:
-    namespace = os.stat("/proc/self/ns/pid").st_ino if sys.platform == "linux" else 0
+    namespace = Path("/proc/self/ns/pid").stat().st_ino if sys.platform == "linux" else 0
     return f"bchan name 1, pid namespace {namespace}, memory 1 2".ljust(127).encode() + b"\n" + tail
 
 
@@ -555,8 +553,9 @@ def test_more_processes_than_a_page_holds(name: str) -> None:
 def test_the_places_of_the_dead_are_used_again(name: str) -> None:
     ch = Channel("u8", name=name)
     for _ in range(3):
-        with running(f"ch = bchan.Channel.attach({name!r}); print('there', flush=True)\n"
-                     "sys.stdin.readline()") as other:
+        with running(
+            f"ch = bchan.Channel.attach({name!r}); print('there', flush=True)\nsys.stdin.readline()"
+        ) as other:
             assert other.says() == "there"
             size = file_of(name).stat().st_size
     assert size == 128 + 2 * 64
@@ -577,7 +576,10 @@ def test_a_process_that_stopped_in_the_middle_holds_up_its_own_name_alone(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_registry, "PATIENCE", 0.3)
-    with made_elsewhere(name), running("import bchan._registry\n" + LOCK.format(name=name)) as stuck:
+    with (
+        made_elsewhere(name),
+        running("import bchan._registry\n" + LOCK.format(name=name)) as stuck,
+    ):
         assert stuck.says() == "there"
         os.kill(stuck.pid, signal.SIGSTOP)
         # Others' names.
@@ -619,7 +621,9 @@ def test_dropping_a_channel_whose_name_is_held_up_does_not_hang(
 
 
 def test_a_child_does_not_keep_the_lock_of_a_thread_that_its_parent_had(name: str) -> None:
-    with made_elsewhere(name), running(f"""
+    with (
+        made_elsewhere(name),
+        running(f"""
     import bchan._registry, signal, threading
     inside = threading.Event()
     def stay():
@@ -634,7 +638,8 @@ def test_a_child_does_not_keep_the_lock_of_a_thread_that_its_parent_had(name: st
         print(os.getpid(), flush=True)
         signal.pause()
     os.waitpid(pid, 0)
-    """) as parent:
+    """) as parent,
+    ):
         child = int(parent.says())
         os.kill(parent.pid, signal.SIGKILL)
         try:
@@ -669,7 +674,7 @@ def elsewhere(prepare: str, code: str) -> str:
     """What a program prints in a mount namespace of its own."""
     script = f"{prepare}\nexec {sys.executable} -c '{dedent(code)}'"
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-ec", script],
+        ["unshare", "--mount", "sh", "-ec", script],  # noqa: S607
         capture_output=True,
         text=True,
         timeout=DEADLINE,
@@ -680,7 +685,7 @@ def elsewhere(prepare: str, code: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def _mounts() -> None:
+def mounts() -> None:
     try:
         command = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/dev/shm"]  # noqa: S108
         done = subprocess.run(command, capture_output=True, check=False)
@@ -708,6 +713,7 @@ print(ch.receive())
 """
 
 
+@pytest.mark.usefixtures("mounts")
 @pytest.mark.parametrize(
     ("prepare", "error"),
     [
@@ -719,7 +725,7 @@ print(ch.receive())
     ids=["full", "no inode", "read-only", "no /proc"],
 )
 def test_a_name_that_can_not_be_written_says_why_and_leaves_nothing(
-    prepare: str, error: str, _mounts: None
+    prepare: str, error: str
 ) -> None:
     prepare = f"mount -t tmpfs none /dev/shm\n{prepare}"
     naming = NAMING.replace("del ch\n", "ch = None\n")
@@ -733,7 +739,7 @@ def test_without_its_directory_a_name_says_so(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(_names, "DIRECTORY", tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="needs .*none, and it is not there"):
+    with pytest.raises(FileNotFoundError, match=r"needs .*none, and it is not there"):
         Channel("u8", name=name)
     with pytest.raises(FileNotFoundError, match=f"no channel named '{name}'"):
         Channel.attach(name)
@@ -743,8 +749,10 @@ def test_without_its_directory_a_name_says_so(
 
 @needs_root
 def test_a_directory_for_others_alone_is_told(name: str) -> None:
-    with running("os.umask(0o077); os.mkdir(f'/tmp/{os.getpid()}'); print('there', flush=True)\n"
-                 "sys.stdin.readline(); os.rmdir(f'/tmp/{os.getpid()}')") as other:
+    with running(
+        "os.umask(0o077); os.mkdir(f'/tmp/{os.getpid()}'); print('there', flush=True)\n"
+        "sys.stdin.readline(); os.rmdir(f'/tmp/{os.getpid()}')"
+    ) as other:
         assert other.says() == "there"
         directory = Path(f"/tmp/{other.pid}")  # noqa: S108
 

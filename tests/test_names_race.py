@@ -81,7 +81,15 @@ class Worker:
         for name in range(NAMES):
             self.board.hold(self.number, name, 0)
         self.board.lives[self.number] += 1
-        works = [self.make, self.find, self.find, self.drop, self.drop, self.remove, self.list_all]
+        works: list[Callable[[int], None]] = [
+            self.make,
+            self.find,
+            self.find,
+            self.drop,
+            self.drop,
+            self.remove,
+            self.list_all,
+        ]
         works += [self.unpickle, self.fork]
         while time.monotonic() < until:
             self.rng.choice(works)(self.rng.randrange(NAMES))
@@ -141,7 +149,7 @@ class Worker:
         else:
             assert inode not in held, done
 
-    def fork(self, name: int) -> None:
+    def fork(self, _: int) -> None:
         """A child that has what this one has, for a while."""
         if len(self.children) > 2:
             child = self.children.pop(0)

@@ -34,6 +34,22 @@ def read(note: bytes) -> None:
 GOOD = ast.literal_eval(Note(np.dtype("u8"), "spsc", "name", Tuning()).to_bytes().decode())
 TUNING = GOOD[4]
 
+ABSURD: list[Any] = [-1, "x", None, [], 10**400, 1e400, -1e400, 2**70]
+DTYPES: list[Any] = [
+    *(7, [], (), {}, b"<u8", "", "u", "x8", "T", "u8,u8", "O4", "<V", "<u3", "<f99", "V0"),
+    *("U99999999999", "S-1", "(2,)u8", "M8[", "<M8[parsec]", "f8\0", "<u8 ", "|u8", ">u1"),
+    *("ml_dtypes.nothing", "ml_dtypes.finfo", "ml_dtypes", "os.system", "numpy.float64"),
+    *(("array",), ("array", "<u8"), ("array", "<u8", -1), ("array", "<u8", (-1,))),
+    *(("array", "<u8", (2**40, 2**40)), ("array", "<u8", ("x",)), ("array", [], (1,))),
+    *(("record",), ("record", 8, False, None), ("record", 8, False, [7])),
+    *(("record", 8, False, [("a",)]), ("record", 8, False, [(7, "<u8")])),
+    *(("record", 4, False, [("a", "<u8")]), ("record", -8, False, [("a", "<u8")])),
+    *(("record", 8, False, [("a", "<u8", -1)]), ("record", 8, False, [("a", "<u8", 1)])),
+    *(("record", 8, False, [("a", "<u4"), ("a", "<u4")]), ("record", 2**70, False, [])),
+    *(("record", 8, True, [("a", "<u4", 1)]), ("record", 0, False, [])),
+    *(("record", 8, False, [("a", "<u8", 0, [])]), ("metadata", "<u8", 7)),
+    *(("metadata", "<u8"), ("metadata", "O", {"a": 1}), ("metadata", "<u8", 1, 2)),
+]
 NONSENSE: dict[str, Any] = {
     "nothing": b"",
     "not UTF-8": b"\xff",
@@ -63,26 +79,9 @@ NONSENSE: dict[str, Any] = {
     **{
         f"tuning with {field}={value!r:.20}": (*GOOD[:4], {**TUNING, field: value})
         for field in TUNING
-        for value in (-1, "x", None, [], 10**400, 1e400, -1e400, 2**70)
+        for value in ABSURD
     },
-    **{
-        f"dtype {dtype!r:.40}": (GOOD[0], dtype, *GOOD[2:])
-        for dtype in (
-            *(7, [], (), {}, b"<u8", "", "u", "x8", "T", "u8,u8", "O4", "<V", "<u3", "<f99", "V0"),
-            *("U99999999999", "S-1", "(2,)u8", "M8[", "<M8[parsec]", "f8\0", "<u8 ", "|u8", ">u1"),
-            *("ml_dtypes.nothing", "ml_dtypes.finfo", "ml_dtypes", "os.system", "numpy.float64"),
-            *(("array",), ("array", "<u8"), ("array", "<u8", -1), ("array", "<u8", (-1,))),
-            *(("array", "<u8", (2**40, 2**40)), ("array", "<u8", ("x",)), ("array", [], (1,))),
-            *(("record",), ("record", 8, False, None), ("record", 8, False, [7])),
-            *(("record", 8, False, [("a",)]), ("record", 8, False, [(7, "<u8")])),
-            *(("record", 4, False, [("a", "<u8")]), ("record", -8, False, [("a", "<u8")])),
-            *(("record", 8, False, [("a", "<u8", -1)]), ("record", 8, False, [("a", "<u8", 1)])),
-            *(("record", 8, False, [("a", "<u4"), ("a", "<u4")]), ("record", 2**70, False, [])),
-            *(("record", 8, True, [("a", "<u4", 1)]), ("record", 0, False, [])),
-            *(("record", 8, False, [("a", "<u8", 0, [])]), ("metadata", "<u8", 7)),
-            *(("metadata", "<u8"), ("metadata", "O", {"a": 1}), ("metadata", "<u8", 1, 2)),
-        )
-    },
+    **{f"dtype {dtype!r:.40}": (GOOD[0], dtype, *GOOD[2:]) for dtype in DTYPES},
 }
 
 
@@ -273,7 +272,7 @@ def test_a_record_that_is_too_long_to_tell_says_so() -> None:
 
 
 def test_a_record_that_is_nested_too_deep_to_tell_says_so() -> None:
-    dtype = np.dtype("u1")
+    dtype: np.dtype[Any] = np.dtype("u1")
     for _ in range(40):
         dtype = np.dtype([("a", dtype)])
     with pytest.raises(ValueError, match="nested at most"):
@@ -294,11 +293,11 @@ def test_dtypes_of_others_arrive_as_they_are_or_are_refused(shared: bool) -> Non
     carried = []
     for kind in extended():
         dtype = np.dtype(kind)
-        try:
-            ch = Channel(dtype, 8, shared=shared)
-        except TypeError as error:
-            assert dtype.name in str(error)
+        if dtype.kind == "W":  # ml_dtypes' own kind, of complex numbers
+            with pytest.raises(TypeError, match=dtype.name):
+                Channel(dtype, 8, shared=shared)
             continue
+        ch = Channel(dtype, 8, shared=shared)
         other = _sharing.look(ch._fd) if shared else ch
         assert other.dtype == dtype
         assert other.dtype.type is kind
@@ -337,7 +336,7 @@ def test_without_the_module_of_a_dtype_attaching_says_so(monkeypatch: pytest.Mon
 def test_a_dtype_of_an_unknown_module_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     monkeypatch.setattr(ml_dtypes.bfloat16, "__module__", "somewhere")
-    with pytest.raises(TypeError, match="bfloat16.* of somewhere"):
+    with pytest.raises(TypeError, match=r"bfloat16.* of somewhere"):
         Channel(ml_dtypes.bfloat16, shared=True)
 
 

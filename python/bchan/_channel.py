@@ -11,6 +11,7 @@ from bchan._awaiting import AwaitingReceiver, AwaitingSender
 from bchan._bytes import BytesConsumer, BytesProducer
 from bchan._consumer import Consumer
 from bchan._leaving import Closing
+from bchan._notes import Note
 from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._stats import Stats
@@ -64,9 +65,11 @@ class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
             said.
 
     Raises:
-        TypeError: A dtype that is neither object nor plain bytes.
+        TypeError: A dtype that is neither object nor plain bytes, or that other processes can't be
+            told of.
         ValueError: A number out of range, an unknown mode, or a name that is none.
-        FileExistsError: A channel of that name exists.
+        FileExistsError: A channel of that name exists, or it can't be told that none does.
+        OSError: The name can't be written; it says what is missing.
         MemoryError: One ring would not fit into this machine's memory.
         NotImplementedError: A shared channel on a system that has none.
 
@@ -145,7 +148,7 @@ class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
         if is_shared:
             what = None if of_bytes else item
             called = None if name is None else _names.checked(name)
-            note = _sharing.Note(what, mode, called, tuning)
+            note = Note(what, mode, called, tuning)
         packed = None if note is None else note.to_bytes()
         self = super().__new__(kind, item, capacity, mode, most, tuning, is_framed, packed)
         self._mode, self._name, self._process, self._tuning = mode, name, os.getpid(), tuning
@@ -154,7 +157,7 @@ class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
         return self
 
     @classmethod
-    def _of_note(cls, note: _sharing.Note, fd: int) -> "Channel":
+    def _of_note(cls, note: Note, fd: int) -> "Channel":
         """The channel of a descriptor, which stays the caller's, with what its note says."""
         item = np.dtype(np.uint8) if note.dtype is None else note.dtype
         kind = BytesChannel if note.dtype is None else PickledChannel if item.kind == "O" else cls
@@ -177,8 +180,11 @@ class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
 
         Raises:
             FileNotFoundError: There is none, or the processes that had it are gone.
-            PermissionError: It is another user's.
-            ValueError: A name that is none, or memory that holds no channel of this build.
+            PermissionError: It is another user's, or its processes can't be looked into: they are
+                in another container, or have changed their user.
+            TimeoutError: Another process was stopped as it changed the name.
+            OSError: This process lacks something, descriptors say.
+            ValueError: A name that is none, or memory that holds no channel of this version.
 
         Example:
             >>> import bchan

@@ -3,15 +3,20 @@
 import ast
 import importlib
 import re
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SIMPLE = re.compile(r"[<>|=]?[biufcmMSUVO]\d{0,10}(\[\d{0,10}[a-zA-Zμ]{1,7}\])?")
 _EXTENDED = re.compile(r"ml_dtypes\.([a-z][a-z0-9_]{1,30})")
 MOST_NESTED = 32
 
 Dtype = np.dtype[Any]
+_dtype: "Callable[..., Dtype]" = np.dtype
+"""For what its type hints leave out."""
 
 
 def encode(dtype: Dtype, nested: int = 0) -> Any:
@@ -49,8 +54,7 @@ def decode(code: Any, nested: int = 0) -> Dtype:
     kind, *rest = code
     if kind == "metadata":
         base, metadata = rest
-        # As for a record, whose names and offsets stay.
-        return np.dtype(decode(base, nested + 1), metadata=dict(metadata))
+        return _dtype(decode(base, nested + 1), metadata=dict(metadata))
     if kind == "array":
         base, shape = rest
         return np.dtype((decode(base, nested + 1), tuple(map(int, shape))))
@@ -74,11 +78,15 @@ def _is_same(one: Dtype, other: Dtype) -> bool:
         return False
     if one.subdtype is not None and other.subdtype is not None:
         return _is_same(one.base, other.base)
-    fields, others = one.fields or {}, other.fields or {}
+    fields, others = _fields(one), _fields(other)
     return fields.keys() == others.keys() and all(
         _is_same(field[0], others[name][0]) and field[1:] == others[name][1:]
         for name, field in fields.items()
     )
+
+
+def _fields(dtype: Dtype) -> dict[str, tuple[Any, ...]]:
+    return dict(dtype.fields or {})
 
 
 def _encode(dtype: Dtype, nested: int) -> Any:
@@ -91,9 +99,9 @@ def _encode(dtype: Dtype, nested: int) -> Any:
 
 
 def _encode_record(dtype: Dtype, nested: int) -> Any:
-    fields, end = [], 0
+    known, fields, end = _fields(dtype), [], 0
     for name in dtype.names or ():
-        base, offset, *title = cast("tuple[Any, ...]", (dtype.fields or {})[name])
+        base, offset, *title = known[name]
         field = (name, encode(base, nested + 1))
         # In the plainest case, one after the other, where a field lies says itself.
         fields.append((*field, offset, *title) if title or offset != end else field)
@@ -116,20 +124,30 @@ def _decode_simple(code: str) -> Dtype:
     return dtype
 
 
-def _decode_record(itemsize: int, is_aligned: bool, fields: Any, *, nested: int) -> Dtype:
-    names, formats, offsets, titles, end = [], [], [], [], 0
-    for name, code, *place in fields:
+class _Fields(NamedTuple):
+    """What a record is made of, as NumPy takes it."""
+
+    names: list[str]
+    formats: list[Dtype]
+    offsets: list[int]
+    titles: list[str | None]
+
+
+def _decode_record(itemsize: int, is_aligned: bool, coded: Any, *, nested: int) -> Dtype:
+    fields, end = _Fields([], [], [], []), 0
+    for name, code, *place in coded:
         base = decode(code, nested + 1)
-        offset, title = (*place, *(end, None)[len(place) :])
+        offset = int(place[0]) if place else end
+        title: Any = place[1] if len(place) > 1 else None
         is_named = isinstance(name, str) and isinstance(title, str | None)
-        if not (is_named and 0 <= int(offset) <= itemsize):
-            raise ValueError(f"no field: {name!r}, {offset!r}, {title!r}")
-        names.append(name)
-        formats.append(base)
-        offsets.append(offset)
-        titles.append(title)
+        if not (is_named and 0 <= offset <= itemsize and len(place) <= 2):
+            raise ValueError(f"no field: {name!r}, {place!r}")
+        fields.names.append(name)
+        fields.formats.append(base)
+        fields.offsets.append(offset)
+        fields.titles.append(title)
         end = offset + base.itemsize
-    parts: dict[str, Any] = {"names": names, "formats": formats, "offsets": offsets}
-    if any(title is not None for title in titles):
-        parts["titles"] = titles
-    return np.dtype({**parts, "itemsize": int(itemsize)}, align=bool(is_aligned))
+    parts = {**fields._asdict(), "itemsize": int(itemsize)}
+    if not any(title is not None for title in fields.titles):
+        del parts["titles"]
+    return _dtype(parts, align=bool(is_aligned))

@@ -108,9 +108,8 @@ def pid_namespace() -> int:
         FileNotFoundError: There is no `/proc`, or it is that of another namespace.
     """
     try:
-        is_ours = os.readlink("/proc/self") == str(os.getpid())
-        if is_ours:
-            return os.stat("/proc/self/ns/pid").st_ino
+        if Path("/proc/self").readlink().name == str(os.getpid()):
+            return Path("/proc/self/ns/pid").stat().st_ino
     except FileNotFoundError:
         pass
     raise FileNotFoundError(
@@ -127,7 +126,7 @@ def _where(holder: Holder, memory: Memory) -> str | None:
     try:
         for path in _paths(holder):
             with suppress(FileNotFoundError, ProcessLookupError):
-                return path if Memory.of(os.stat(path)) == memory else None
+                return path if Memory.of(Path(path).stat()) == memory else None
     except PermissionError:
         if _is_another(holder):
             return None
@@ -140,7 +139,7 @@ def _paths(holder: Holder) -> Iterator[str]:
     process = f"/proc/{holder.pid}"
     yield f"{process}/fd/{holder.fd}"
     try:
-        os.stat(process)  # which takes no descriptor
+        Path(process).stat()  # which takes no descriptor
         threads = os.listdir(f"{process}/task")  # noqa: PTH208
     except (FileNotFoundError, ProcessLookupError):
         _must_be_gone(holder.pid)

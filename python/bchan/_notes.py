@@ -71,6 +71,4 @@ class Note(NamedTuple):
             raise ValueError("it has no mode")
         if name is not None:
             _names.checked(name)
-        return cls(
-            None if dtype is None else _dtypes.decode(dtype), mode, name, Tuning(**tuning)
-        )
+        return cls(None if dtype is None else _dtypes.decode(dtype), mode, name, Tuning(**tuning))

@@ -1,8 +1,8 @@
 """Registry files: what says which processes have the channel of a name.
 
-A file has a head, which never changes: the pid namespace of its processes, and which memory is meant
-(device and inode). A record of fixed size follows for each process. A record lies in one page, so a
-process that is killed while it writes leaves the old record or the new one.
+A file has a head, which never changes: the pid namespace of its processes, and which memory is
+meant (device and inode). A record of fixed size follows for each process. A record lies in one
+page, so a process that is killed while it writes leaves the old record or the new one.
 
 Files are changed under a lock (`flock`), and read without one: so a process that is stopped in the
 middle holds up none but those who change the same name, and those wait for `PATIENCE` at most.
@@ -299,7 +299,8 @@ def _close_in_child() -> None:
     _late.clear()
     for fd in os.listdir("/proc/self/fd") if theirs else ():  # noqa: PTH208
         with suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)") in theirs:
+            link = str(Path(f"/proc/self/fd/{fd}").readlink())
+            if link.removesuffix(" (deleted)") in theirs:
                 os.close(int(fd))
 
 
