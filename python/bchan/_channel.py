@@ -161,7 +161,7 @@ class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
         """The channel of a descriptor, which stays the caller's, with what its note says."""
         item = np.dtype(np.uint8) if note.dtype is None else note.dtype
         kind = BytesChannel if note.dtype is None else PickledChannel if item.kind == "O" else cls
-        is_framed = kind is not cls
+        is_framed = issubclass(kind, _FramedChannel)
         tuning = note.tuning
         self = super().__new__(kind, item, 1, note.mode, 1, tuning, is_framed, None, fd)
         self._mode, self._name, self._tuning = note.mode, note.name, tuning
