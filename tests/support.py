@@ -105,7 +105,7 @@ def end(*processes: Any) -> None:
 
 def _is_held_here(name: str) -> bool:
     try:
-        return os.getpid() in {holder.pid for holder in _names.holders(name)}
+        return os.getpid() in {holder.pid for holder in _names.holders(name).alive}
     except OSError:  # it has gone meanwhile
         return False
 
