@@ -3,9 +3,14 @@
 import gc
 import multiprocessing
 import os
+import pickle
+import select
+import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 import bchan
@@ -108,6 +113,48 @@ def _is_held_here(name: str) -> bool:
         return os.getpid() in {holder.pid for holder in _names.holders(name).alive}
     except OSError:  # it has gone meanwhile
         return False
+
+
+@contextmanager
+def forked(work: Callable[[], object]) -> Iterator[int]:
+    """A child that works and ends without more ado; it goes with the block, whatever it runs."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def in_child(work: Callable[[], T]) -> T:
+    """What work in a child returns or raises, if that can be pickled."""
+    reads, writes = os.pipe()
+
+    def tell() -> None:
+        try:
+            outcome: tuple[Any, BaseException | None] = work(), None
+        except BaseException as error:
+            outcome = None, error
+        with os.fdopen(writes, "wb") as pipe:
+            pickle.dump(outcome, pipe)
+
+    with forked(tell), os.fdopen(reads, "rb") as pipe:
+        os.close(writes)
+        assert select.select([pipe], [], [], DEADLINE)[0], "a child has not ended"
+        result, error = pickle.load(pipe)
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]
 
 
 def leaving_nothing() -> Iterator[None]:

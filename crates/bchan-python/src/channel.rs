@@ -15,7 +15,7 @@ use pyo3::{Borrowed, ffi};
 use crate::call::Call;
 use crate::contents::Contents;
 use crate::detached::detached;
-use crate::errors::{from_config, from_handle, from_system, must_be};
+use crate::errors::{checked_alarm, from_config, from_handle, from_system, must_be};
 use crate::frames::buffer::Payload;
 use crate::frames::receiving::{FrameInlet, take};
 use crate::frames::sending::{FrameCall, FrameOutlet};
@@ -375,6 +375,7 @@ impl Channel {
     /// Refuses what is sent from now on. What was accepted can still be received.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let core = self.core()?;
+        core.check_namespace().map_err(|error| from_config(&error))?;
         // What is under the GIL elsewhere must be so here.
         match self.item.is_object() {
             true => core.close(),
@@ -408,9 +409,9 @@ impl Channel {
             Some(port) => {
                 let item = item.as_ref().map(Bound::as_borrowed);
                 let len = if self.is_pickled { pickled::len_of(self, item) } else { self.len_of(item) }?;
-                Ok(port.arm_room(len, alarm))
+                checked_alarm(port.arm_room(len, alarm))
             }
-            None => Ok(self.port()?.arm_space(alarm)),
+            None => checked_alarm(self.port()?.arm_space(alarm)),
         }
     }
 
@@ -423,8 +424,8 @@ impl Channel {
     fn _arm_receive(&self, alarm: i32) -> PyResult<bool> {
         check_process(self.made_in, "channel")?;
         match &self.frame_port {
-            Some(port) => Ok(port.arm_arrivals(alarm)),
-            None => Ok(self.port()?.arm_arrivals(alarm)),
+            Some(port) => checked_alarm(port.arm_arrivals(alarm)),
+            None => checked_alarm(self.port()?.arm_arrivals(alarm)),
         }
     }
 

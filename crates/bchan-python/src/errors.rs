@@ -28,6 +28,7 @@ pub(crate) fn from_config(error: &ConfigError) -> PyErr {
     match error {
         ConfigError::Memory { .. } | ConfigError::Map { .. } => PyMemoryError::new_err(error.to_string()),
         ConfigError::NotShareable => PyNotImplementedError::new_err(error.to_string()),
+        ConfigError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }
 }
@@ -43,6 +44,7 @@ pub(crate) fn from_system(error: &io::Error) -> PyErr {
 pub(crate) fn from_handle(error: HandleError) -> PyErr {
     match error {
         HandleError::Closed | HandleError::Ended => Closed::new_err(error.to_string()),
+        HandleError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
         _ => PyRuntimeError::new_err(error.to_string()),
     }
 }
@@ -55,6 +57,18 @@ pub(crate) fn from_stop(stop: Stop, late: impl FnOnce() -> String) -> PyErr {
         Stop::TimedOut => PyTimeoutError::new_err(late()),
         Stop::Interrupted => PyRuntimeError::new_err("a signal arrived"),
     }
+}
+
+/// What `arm` told of an alarm, if it is not in vain.
+pub(crate) fn checked_alarm(is_ready: bool) -> PyResult<bool> {
+    if !is_ready {
+        bchan::wait::check_alarms().map_err(|error| {
+            PyRuntimeError::new_err(format!(
+                "can't start the thread that waits for other processes in an event loop's stead: {error}"
+            ))
+        })?;
+    }
+    Ok(is_ready)
 }
 
 pub(crate) fn end_of_channel() -> PyErr {

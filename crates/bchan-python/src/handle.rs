@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::channel::Channel;
 use crate::contents::Contents;
-use crate::errors::Closed;
+use crate::errors::{Closed, checked_alarm};
 use crate::gate::{Gate, Pass};
 use crate::passing::Passable;
 
@@ -167,7 +167,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// Has `arm` see to an eventfd being written, unless there is no need to wait: then true.
     pub(crate) fn arm(&self, arm: impl FnOnce(&mut H) -> bool) -> PyResult<bool> {
         let (_pass, inner) = self.enter()?;
-        Ok(inner.core.as_mut().is_none_or(arm))
+        checked_alarm(inner.core.as_mut().is_none_or(arm))
     }
 
     /// Takes back what `arm` did; harmless if there is nothing to take back.

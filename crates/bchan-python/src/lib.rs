@@ -80,6 +80,19 @@ mod _core {
         (env!("CARGO_PKG_VERSION"), profile, env!("BCHAN_TARGET"), env!("BCHAN_TARGET_CPU"), free_threaded)
     }
 
+    /// This process as a number, for `process_lives`: it stands for the program that runs, too.
+    #[pyfunction]
+    fn this_process() -> u64 {
+        bchan::process::this()
+    }
+
+    /// Whether a process of this pid namespace lives and still runs the program that it ran when it asked for its
+    /// number; None if that can't be told.
+    #[pyfunction]
+    fn process_lives(number: u64) -> Option<bool> {
+        bchan::process::life(number)
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::process::Unwatchable;
+
 /// Why a channel could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigError {
@@ -42,6 +44,8 @@ pub enum ConfigError {
     },
     /// Memory that processes share can't be had here.
     NotShareable,
+    /// Other processes can't be watched from here.
+    Unwatchable(Unwatchable),
     /// What was to be attached is no channel, or not one of this build.
     Foreign {
         /// What is wrong with it.
@@ -75,6 +79,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "the note must be at most {limit} bytes, got {value}")
             }
             Self::NotShareable => write!(f, "channels between processes need Linux"),
+            Self::Unwatchable(reason) => write!(f, "{reason}"),
             Self::Foreign { reason } => write!(f, "this is no channel to attach to: {reason}"),
             Self::Map { bytes, reason } => {
                 write!(f, "no memory map of {bytes} bytes to be had: {reason}")
@@ -109,6 +114,8 @@ pub enum HandleError {
         /// That process; 0 if it is gone.
         pid: u32,
     },
+    /// Other processes can't be watched from here, nor this one by them.
+    Unwatchable(Unwatchable),
 }
 
 impl fmt::Display for HandleError {
@@ -130,6 +137,7 @@ impl fmt::Display for HandleError {
             Self::Used => write!(f, "only a handle that was never used can be passed to another process"),
             Self::Elsewhere { pid: 0 } => write!(f, "its place was given back"),
             Self::Elsewhere { pid } => write!(f, "it is in use by process {pid}"),
+            Self::Unwatchable(reason) => write!(f, "{reason}"),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, FutexWord};
 /// First eight bytes of a channel's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bchan\0\r\n");
 /// Changes whenever anything in this file does.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// Words of a lane bitmap. Two levels of 64 bits find one lane among 4,096.
 pub(crate) const BITMAP_WORDS: usize = if cfg!(loom) { 1 } else { 64 };
@@ -270,6 +270,11 @@ pub(crate) struct Seat {
     pub(crate) owner: AtomicU64,
     /// The process that is about to take it over from its owner, or 0.
     pub(crate) heir: AtomicU64,
+    /// By what others notice that its owner executes another program; see `process::Lifeline`. Written by the
+    /// owner before it is announced, and not to be relied on: it may be the last owner's.
+    pub(crate) lifeline: AtomicU64,
+    /// That of the heir.
+    pub(crate) heir_lifeline: AtomicU64,
     /// What it is claiming, or has claimed, in a ring that processes share. Written by its owner.
     pub(crate) sending: Intent,
     pub(crate) receiving: Intent,
@@ -321,6 +326,10 @@ pub(crate) struct ChannelHeader {
     pub(crate) seats_used: Apart<[AtomicU64; 2]>,
     /// The process that clears up after another, or 0.
     pub(crate) undertaker: Apart<AtomicU64>,
+    /// Its lifeline; see `Seat`.
+    pub(crate) undertaker_lifeline: Apart<AtomicU64>,
+    /// The pid namespace of all who use it, by its number in `/proc`; 0 if processes don't share it. Written once.
+    pub(crate) namespace: Apart<AtomicU64>,
     /// Handles whose process died.
     pub(crate) deaths: Apart<AtomicU64>,
     /// The owners of the last of them, in a circle.
@@ -445,6 +454,8 @@ impl ChannelHeader {
             seatings: zero(),
             seats_used: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
             undertaker: zero(),
+            undertaker_lifeline: zero(),
+            namespace: zero(),
             deaths: zero(),
             dead: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
             registered: Bitmap::new(),
@@ -463,7 +474,9 @@ impl Seat {
             frames: Tally::new(),
             slots: Tally::new(),
         };
-        Self { owner: AtomicU64::new(0), heir: AtomicU64::new(0), sending: intent(), receiving: intent() }
+        let zero = || AtomicU64::new(0);
+        let (owner, heir, lifeline, heir_lifeline) = (zero(), zero(), zero(), zero());
+        Self { owner, heir, lifeline, heir_lifeline, sending: intent(), receiving: intent() }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::arguments::Timeout;
 use crate::call::Patience;
 use crate::channel::Channel;
 use crate::detached::Attached;
+use crate::errors::checked_alarm;
 use crate::frames::lease;
 use crate::frames::sending::FrameCall;
 use crate::gate::{Entry, Pass};
@@ -306,7 +307,7 @@ impl PickledConsumer {
     /// Has an eventfd written once there may be a message, unless there may be now: then true.
     fn _arm_receive(&self, alarm: i32) -> PyResult<bool> {
         let (_pass, inner) = self.handle.enter()?;
-        Ok(!inner.open.list.is_empty() || inner.core.as_mut().is_none_or(|rx| rx.arm(alarm)))
+        checked_alarm(!inner.open.list.is_empty() || inner.core.as_mut().is_none_or(|rx| rx.arm(alarm)))
     }
 
     /// Takes back what `_arm_receive` did; harmless if there is nothing to take back.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::Shared;
 use super::seats::Place;
-use crate::process::{self, Owner, Survivor, Told};
+use crate::process::{self, Lifeline, Owner, Survivor, Told};
 use crate::sync::Arc;
 
 /// Places that a child may take over.
@@ -44,6 +44,9 @@ impl Survivor for Left {
         }
         true
     }
+
+    /// Nobody waits for it.
+    fn rouse(&self) {}
 }
 
 /// Keeps a place for the children; leaves it if there are none.
@@ -53,7 +56,8 @@ pub(super) fn leave_to_children(place: Place) {
     let told = std::sync::Arc::downgrade(&left) as Told;
     let children = process::living_children();
     // Each of them, so that the last one's death is noticed.
-    let has_died = children.iter().filter(|&&child| !process::watch(child, &told)).count() > 0;
+    let has_died =
+        children.iter().filter(|&&child| !process::watch(child, Lifeline::UNKNOWN, &told)).count() > 0;
     if children.is_empty() || has_died {
         left.bury(Owner::this());
     }

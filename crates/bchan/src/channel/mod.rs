@@ -27,6 +27,7 @@ use self::seats::{Place, Role, keep_watch};
 use crate::error::{ConfigError, HandleError};
 use crate::layout::{Counters, EventWords, FRAME_SLOT, Geometry, LaneHeader, SharedHeader};
 use crate::memory::Memory;
+use crate::process;
 use crate::ring::frames::Lengths;
 use crate::ring::vyukov::{Counts, Ring, Turns};
 use crate::sync::{Arc, Ordering};
@@ -199,7 +200,9 @@ impl Channel {
         let mut geometry = Geometry::new(item_size, capacity, max_producers, is_ring, Memory::page())?;
         geometry.has_one_sender = (mode == Mode::Spmc).into();
         let geometry = if is_framed { geometry.framed() } else { geometry };
+        let namespace = if is_shared { process::namespace().map_err(ConfigError::Unwatchable)? } else { 0 };
         let memory = Memory::new(geometry, is_shared, &config.note)?;
+        memory.header().namespace.store(namespace, Ordering::Relaxed);
         let barrier = match config.barrier {
             // A fence always works; membarrier only where the system grants it.
             Some(Barrier::Fence) => Barrier::Fence,
@@ -218,7 +221,8 @@ impl Channel {
     /// Attaches to a channel that another process made, or this one, to wait there as `tuning` says.
     ///
     /// # Errors
-    /// [`ConfigError::Foreign`] if the descriptor's memory is no channel of this build.
+    /// [`ConfigError::Foreign`] if the descriptor's memory is no channel of this build, and
+    /// [`ConfigError::Unwatchable`] if this process can't watch those who use it.
     #[cfg(unix)]
     pub fn attach(fd: std::os::fd::OwnedFd, tuning: Tuning) -> Result<Self, ConfigError> {
         let memory = Memory::attach(fd)?;
@@ -226,7 +230,20 @@ impl Channel {
             1 => Turns::TheProducers,
             _ => Turns::Nobodys,
         };
-        Ok(Self::over(memory, Barrier::Fence, tuning, turns))
+        let channel = Self::over(memory, Barrier::Fence, tuning, turns);
+        channel.check_namespace()?;
+        Ok(channel)
+    }
+
+    /// Refuses a process that those who use the channel can't watch, nor it them: it may have come there by a fork.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unwatchable`].
+    pub fn check_namespace(&self) -> Result<(), ConfigError> {
+        match self.shared.check_namespace() {
+            Err(HandleError::Unwatchable(reason)) => Err(ConfigError::Unwatchable(reason)),
+            _ => Ok(()),
+        }
     }
 
     /// The memory of a channel that processes share, to be passed to [`attach`](Self::attach).

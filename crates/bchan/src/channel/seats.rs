@@ -26,9 +26,9 @@ use super::Shared;
 use super::heirs::leave_to_children;
 use crate::error::HandleError;
 use crate::layout::Seat;
-use crate::process::{self, Owner, Survivor, kill_point};
+use crate::process::{self, Lifeline, Owner, Survivor, Unwatchable, kill_point};
 use crate::ring::vyukov::Ring;
-use crate::sync::{Arc, Ordering, fence};
+use crate::sync::{Arc, AtomicU64, Ordering, fence};
 use crate::wait::Patience;
 
 /// Whose seat it is.
@@ -200,6 +200,7 @@ impl Shared {
     /// Takes a free seat, in lanes one whose lane is drained if there is one: where the last producer
     /// left messages, the next goes on behind them.
     fn take_seat(&self, role: Role, owner: Owner) -> Result<usize, HandleError> {
+        self.check_namespace()?;
         let take = |&index: &usize| {
             // Acquire: sees what the last owner did; pairs with the Release in `leave_seat`.
             let seat = &self.memory.seat(index).owner;
@@ -218,6 +219,9 @@ impl Shared {
             Some(index) => {
                 self.memory.say_seat_used(index);
                 kill_point!("take.taken");
+                if self.memory.is_shared() {
+                    self.memory.seat(index).lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
+                }
                 self.announce();
                 kill_point!("take.announced");
                 Ok(index)
@@ -245,6 +249,7 @@ impl Shared {
 
     /// Makes a seat this process' own that is `owner`'s.
     fn inherit(&self, index: usize, owner: Owner) -> Result<(), HandleError> {
+        self.check_namespace()?;
         let (seat, this) = (self.memory.seat(index), Owner::this());
         if owner.process() != this {
             // Announced first, so that nobody has it who is not watched.
@@ -258,11 +263,15 @@ impl Shared {
                 }
             }
             kill_point!("inherit.heir");
+            seat.heir_lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
             self.announce();
             kill_point!("inherit.announced");
         }
         let taken = seat.owner.compare_exchange(owner.0, this.0, Ordering::AcqRel, Ordering::Acquire);
         kill_point!("inherit.owner");
+        if taken.is_ok() {
+            seat.lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
+        }
         let _ = seat.heir.compare_exchange(this.0, 0, Ordering::Release, Ordering::Relaxed);
         kill_point!("inherit.done");
         taken.map(drop).map_err(elsewhere)
@@ -274,8 +283,10 @@ impl Shared {
             header.registered.remove(index);
             kill_point!("leave.unregistered");
         }
+        let seat = self.memory.seat(index);
+        seat.lifeline.store(0, Ordering::Relaxed);
         // Release: what it sent, and where it stopped; pairs with the Acquire in `take_seat`.
-        self.memory.seat(index).owner.store(0, Ordering::Release);
+        seat.owner.store(0, Ordering::Release);
         // Forbids: two leave at once, and each sees only the other.
         fence(Ordering::SeqCst);
         kill_point!("leave.left");
@@ -309,25 +320,49 @@ impl Shared {
         }
     }
 
-    /// The owners of all seats and who clears up, each once, but this process.
-    fn others(&self) -> Vec<Owner> {
+    /// The owners of all seats and who clears up, with what they say of their lifelines, but this process. One may
+    /// occur with several, of which not all are right.
+    fn others(&self) -> Vec<(Owner, Lifeline)> {
         let seats = 0..self.memory.geometry().seats as usize;
         let words = |seat| {
-            let Seat { owner, heir, .. } = self.memory.seat(seat);
-            [owner, heir].map(|word| Owner(word.load(Ordering::Acquire)).process())
+            let Seat { owner, heir, lifeline, heir_lifeline, .. } = self.memory.seat(seat);
+            [(owner, lifeline), (heir, heir_lifeline)]
         };
-        let undertaker = Owner(self.memory.header().undertaker.load(Ordering::Acquire)).process();
-        let owners = seats.flat_map(words).chain([undertaker]);
-        let mut owners: Vec<_> = owners.filter(|owner| owner.0 != 0).collect();
-        owners.sort_unstable_by_key(|owner| owner.0);
-        owners.dedup();
-        owners.retain(|&owner| owner != Owner::this());
-        owners
+        let header = self.memory.header();
+        let undertaker = [(&*header.undertaker, &*header.undertaker_lifeline)];
+        let read = |(owner, lifeline): (&AtomicU64, &AtomicU64)| {
+            // Acquire: sees the lifeline; pairs with the Release in `announce`, of who came.
+            let owner = Owner(owner.load(Ordering::Acquire)).process();
+            (owner, Lifeline(lifeline.load(Ordering::Relaxed)))
+        };
+        let mut others: Vec<_> = seats.flat_map(words).chain(undertaker).map(read).collect();
+        others.retain(|&(owner, _)| owner.0 != 0 && owner != Owner::this());
+        others.sort_unstable_by_key(|(owner, lifeline)| (owner.0, lifeline.0));
+        others.dedup();
+        others
+    }
+
+    /// Refuses this process if those of the channel could not watch it, nor it them.
+    pub(super) fn check_namespace(&self) -> Result<(), HandleError> {
+        if !self.memory.is_shared() {
+            return Ok(());
+        }
+        let channel = self.memory.header().namespace.load(Ordering::Relaxed);
+        match process::namespace() {
+            Ok(this) if this == channel => Ok(()),
+            Ok(this) => Err(HandleError::Unwatchable(Unwatchable::Namespace { channel, this })),
+            Err(reason) => Err(HandleError::Unwatchable(reason)),
+        }
     }
 
     /// Buries all who are dead; tells how many.
     fn bury_the_dead(&self) -> usize {
-        let dead: Vec<_> = self.others().into_iter().filter(|owner| !owner.is_alive()).collect();
+        if self.check_namespace().is_err() {
+            return 0;
+        }
+        let mut dead: Vec<_> = self.others().into_iter().map(|(owner, _)| owner).collect();
+        dead.dedup();
+        dead.retain(|owner| !owner.is_alive());
         self.bury_all(&dead);
         dead.len()
     }
@@ -348,14 +383,20 @@ fn watch_newcomers(shared: &Arc<Shared>) -> bool {
     let seatings = seatings ^ u64::from(process::forks()) << 40;
     let seen = &shared.seatings_seen;
     if seen.load(std::sync::atomic::Ordering::Relaxed) == seatings {
+        if process::unattended().is_some() {
+            // It may never park, and there is no thread.
+            process::look();
+        }
         return false;
     }
     seen.store(seatings, std::sync::atomic::Ordering::Relaxed);
     #[cfg(not(loom))]
     {
         let told = Arc::downgrade(shared) as process::Told;
-        let mut dead = shared.others();
-        dead.retain(|&other| !process::watch(other, &told));
+        let mut others = shared.others();
+        others.retain(|&(other, lifeline)| !process::watch(other, lifeline, &told));
+        let mut dead: Vec<_> = others.into_iter().map(|(owner, _)| owner).collect();
+        dead.dedup();
         if !dead.is_empty() && !shared.bury_all(&dead) {
             dead.iter().for_each(|&dead| process::insist(dead, &told));
         }
@@ -366,6 +407,10 @@ fn watch_newcomers(shared: &Arc<Shared>) -> bool {
 impl Survivor for Shared {
     fn bury(&self, dead: Owner) -> bool {
         self.bury_all(&[dead])
+    }
+
+    fn rouse(&self) {
+        self.rouse_all();
     }
 }
 
@@ -506,6 +551,7 @@ struct Undertaker<'a>(&'a Shared);
 impl<'a> Undertaker<'a> {
     /// Waits for its turn; takes over from one who died. `None` if somebody keeps it for long.
     fn wait(shared: &'a Shared) -> Option<Self> {
+        shared.check_namespace().ok()?;
         let word = &shared.memory.header().undertaker;
         let this = Owner::this().0;
         let mut patience = Patience::new();
@@ -513,7 +559,11 @@ impl<'a> Undertaker<'a> {
         while patience.is_left() {
             // Acquire: sees what the last one cleared; pairs with the Release in `drop`.
             match word.compare_exchange(now, this, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return Some(Self(shared)),
+                Ok(_) => {
+                    let lifeline = &shared.memory.header().undertaker_lifeline;
+                    lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
+                    return Some(Self(shared));
+                }
                 Err(other) => now = if Owner(other).is_alive() { 0 } else { other },
             }
         }

@@ -1,18 +1,33 @@
 //! Where processes share no channels: there is but this one.
 
-use super::{Owner, Told};
+use std::time::Duration;
+
+use super::{Lifeline, Owner, Told, Unwatchable};
 
 pub(crate) fn this() -> Owner {
-    Owner::new(1, 0)
+    Owner::new(1, 0, 0)
 }
 
-pub(crate) fn is_alive(_other: Owner) -> bool {
+pub(crate) fn life(_other: Owner) -> Option<bool> {
+    None
+}
+
+/// There are no pid namespaces.
+pub(crate) fn namespace() -> Result<u64, Unwatchable> {
+    Ok(1)
+}
+
+pub(crate) fn watch(_other: Owner, _lifeline: Lifeline, _told: &Told) -> bool {
     true
 }
 
-pub(crate) fn watch(_other: Owner, _told: &Told) -> bool {
-    true
+/// There is nobody to look at.
+pub(crate) fn unattended() -> Option<Duration> {
+    None
 }
+
+/// There is nobody to look at.
+pub(crate) fn look() {}
 
 pub(crate) fn insist(_dead: Owner, _told: &Told) {}
 

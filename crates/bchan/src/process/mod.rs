@@ -1,7 +1,13 @@
 //! Processes: which one this is, whether another lives, and being told when it dies.
 
+#[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), path = "no_lifeline.rs")]
+mod lifeline;
 #[cfg(all(target_os = "linux", not(loom), not(feature = "portable")))]
 mod linux;
+#[cfg(all(target_os = "linux", not(loom), not(feature = "portable")))]
+mod status;
+#[cfg(all(target_os = "linux", not(loom), not(feature = "portable")))]
+mod watch;
 #[cfg(all(target_os = "linux", not(loom), not(feature = "portable")))]
 use linux as system;
 
@@ -34,11 +40,13 @@ macro_rules! kill_point {
 }
 pub(crate) use kill_point;
 
+pub(crate) use lifeline::Lifeline;
 pub use system::forks;
-pub(crate) use system::{count_children, forget};
+pub(crate) use system::{count_children, forget, look, namespace, unattended};
 #[cfg(not(loom))]
 pub(crate) use system::{insist, living_children, watch};
 
+use std::fmt;
 use std::sync::Weak;
 
 use crate::wait::sentry;
@@ -61,26 +69,32 @@ pub fn after_fork_in_child() {
     sentry::inherit_nothing();
 }
 
-/// A process, in one word: its id, and when it started, so that the id's next user is not taken for it.
+/// A process, in one word: its id, and when it started and which program it runs, so that neither the id's next user
+/// nor what it executes is taken for it.
 ///
 /// | bits | meaning |
 /// |---|---|
 /// | 0..22 | process id, at least 1 |
-/// | 22..62 | start, in the clock ticks of `/proc/PID/stat` since the machine's own |
+/// | 22..37 | start, in the clock ticks of `/proc/PID/stat`: the lower bits |
+/// | 37..52 | image: of where its program lies; 0 if that is not known |
 /// | 62 | FRESH: of a handle that was never used, and that another process may take over |
 ///
-/// With bit 63 as well: it died, and what it left is being cleared up. A start of 0 is not known.
+/// With bit 63 as well: it died, and what it left is being cleared up. Start and image of 0 are not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner(pub(crate) u64);
 
 impl Owner {
     const PID_BITS: u32 = 22;
-    const START_MASK: u64 = (1 << 40) - 1;
+    const START_BITS: u32 = 15;
+    const IMAGE_BITS: u32 = 15;
     const FRESH: u64 = 1 << 62;
     const GONE: u64 = 1 << 63;
 
-    fn new(pid: u32, start: u64) -> Self {
-        Self(u64::from(pid) | (start & Self::START_MASK) << Self::PID_BITS)
+    fn new(pid: u32, start: u64, image: u64) -> Self {
+        // As much of them as there is room for.
+        let bits = |number: u64, bits: u32| number & ((1 << bits) - 1);
+        let birth = bits(start, Self::START_BITS) | bits(image, Self::IMAGE_BITS) << Self::START_BITS;
+        Self(u64::from(pid) | birth << Self::PID_BITS)
     }
 
     /// The process that runs.
@@ -115,15 +129,88 @@ impl Owner {
         self.0 as u32 & ((1 << Self::PID_BITS) - 1)
     }
 
-    /// When it started; 0 if that is not known.
+    /// The lower bits of when it started.
     #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
-    pub(crate) fn start(self) -> u64 {
-        self.0 >> Self::PID_BITS & Self::START_MASK
+    fn start(self) -> u64 {
+        self.0 >> Self::PID_BITS & ((1 << Self::START_BITS) - 1)
     }
 
-    /// Whether the process lives: one that was killed and that nobody has waited for does not.
+    /// Which program it runs; 0 if that is not known.
+    #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
+    fn image(self) -> u64 {
+        self.0 >> (Self::PID_BITS + Self::START_BITS) & ((1 << Self::IMAGE_BITS) - 1)
+    }
+
+    /// Whether anything is known but its id.
+    #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
+    fn is_start_known(self) -> bool {
+        self.start() != 0 || self.image() != 0
+    }
+
+    /// Whether the process lives, or nobody can tell: who is dead leaves something behind, and who is taken for
+    /// dead loses what he has. One that was killed and that nobody has waited for is dead, and so is one that
+    /// executed another program.
     pub(crate) fn is_alive(self) -> bool {
-        self.process() == Self::this() || system::is_alive(self.process())
+        self.life() != Some(false)
+    }
+
+    fn life(self) -> Option<bool> {
+        if self.process() == Self::this() { Some(true) } else { system::life(self.process()) }
+    }
+}
+
+/// This process in a word, for [`life`].
+pub fn this() -> u64 {
+    Owner::this().0
+}
+
+/// Whether a process lives and runs the program that it ran when it asked for its [word](this); `None` if nobody
+/// can tell.
+pub fn life(word: u64) -> Option<bool> {
+    Owner(word).life()
+}
+
+/// Why other processes can't be told dead or alive here, so that no channel can be shared with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwatchable {
+    /// There is no `/proc`.
+    NoProc,
+    /// `/proc` belongs to another pid namespace.
+    ForeignProc {
+        /// This process' id.
+        pid: u32,
+        /// The id under which `/proc` shows it; 0 if it does not.
+        shown: u32,
+    },
+    /// The channel belongs to another pid namespace.
+    Namespace {
+        /// That in which the channel was made.
+        channel: u64,
+        /// This process' own.
+        this: u64,
+    },
+}
+
+impl fmt::Display for Unwatchable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProc => write!(
+                f,
+                "channels between processes need /proc, to tell which process lives: it is not mounted here"
+            ),
+            Self::ForeignProc { pid, shown } => {
+                write!(f, "channels between processes need a /proc that shows this process as {pid}, ")?;
+                match shown {
+                    0 => write!(f, "it does not show it: /proc is of another pid namespace"),
+                    shown => write!(f, "it shows {shown}: /proc is of another pid namespace"),
+                }
+            }
+            Self::Namespace { channel, this } => write!(
+                f,
+                "the channel is of pid namespace {channel} and this process of {this}: processes of another \
+                 pid namespace can't be watched, so they can't share a channel"
+            ),
+        }
     }
 }
 
@@ -131,6 +218,10 @@ impl Owner {
 pub(crate) trait Survivor: Send + Sync {
     /// Clears up after a process that died; false if that is to be tried again.
     fn bury(&self, dead: Owner) -> bool;
+
+    /// Wakes all who wait: nobody watches for them any more, and they have to look themselves.
+    #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
+    fn rouse(&self);
 }
 
 /// Who is told, as long as it lives.

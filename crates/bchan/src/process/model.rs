@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 
 use loom::cell::Cell;
 
-use super::Owner;
+use super::{Owner, Unwatchable};
 
 loom::thread_local! {
     static PID: Cell<u32> = Cell::new(1);
@@ -51,14 +51,27 @@ pub(crate) fn reach(label: &str) {
 }
 
 pub(crate) fn this() -> Owner {
-    Owner::new(PID.with(Cell::get), 0)
+    Owner::new(PID.with(Cell::get), 0, 0)
 }
 
-pub(crate) fn is_alive(other: Owner) -> bool {
-    !DEAD.lock().unwrap().contains(&other.pid())
+pub(crate) fn life(other: Owner) -> Option<bool> {
+    Some(!DEAD.lock().unwrap().contains(&other.pid()))
+}
+
+/// There are no pid namespaces.
+pub(crate) fn namespace() -> Result<u64, Unwatchable> {
+    Ok(1)
 }
 
 pub(crate) fn forget() {}
+
+/// Nobody watches, and nobody has to look.
+pub(crate) fn unattended() -> Option<std::time::Duration> {
+    None
+}
+
+/// Nobody has to look.
+pub(crate) fn look() {}
 
 /// Nothing is to be done here.
 pub fn before_fork() {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::process;
 use crate::sync::FutexWord;
 
 /// Who parks on a word.
@@ -215,7 +216,21 @@ mod system {
 
 /// Sleeps while `word` is `expected`, at most `timeout`.
 pub(super) fn wait(parking: Parking<'_>, timeout: Option<Duration>) -> Waking {
-    system::wait(parking, timeout)
+    keeping_watch(&[parking], timeout, |timeout| system::wait(parking, timeout))
+}
+
+/// Sleeps; if no thread watches those who could wake it, then not for long, and it looks after them itself.
+fn keeping_watch(
+    words: &[Parking<'_>],
+    timeout: Option<Duration>,
+    sleep: impl Fn(Option<Duration>) -> Waking,
+) -> Waking {
+    let is_shared = || words.iter().any(|word| word.reach == Reach::Machine);
+    let Some(patience) = process::unattended().filter(|_| is_shared()) else { return sleep(timeout) };
+    let is_last = timeout.is_some_and(|timeout| timeout <= patience);
+    let waking = sleep(if is_last { timeout } else { Some(patience) });
+    process::look();
+    if waking == Waking::TimedOut && !is_last { Waking::Woken } else { waking }
 }
 
 /// On how many words a thread can sleep at once; 0 if it can't on more than one.
@@ -225,7 +240,7 @@ pub(super) fn most_words() -> usize {
 
 /// Sleeps while each of `words` is what is expected of it, at most `timeout`.
 pub(super) fn wait_for_any(words: &[Parking<'_>], timeout: Option<Duration>) -> Waking {
-    system::wait_for_any(words, timeout)
+    keeping_watch(words, timeout, |timeout| system::wait_for_any(words, timeout))
 }
 
 /// Wakes up to `most` of those who sleep on `word`.

@@ -19,5 +19,6 @@ pub(crate) use broadcast::Broadcast;
 pub use deadline::Deadline;
 pub(crate) use event::{Event, Reach, Waking};
 pub(crate) use patience::Patience;
+pub use sentry::check_alarms;
 pub use spin::Spin;
 pub use tuning::{Tuning, WakePolicy};

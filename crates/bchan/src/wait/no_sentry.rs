@@ -15,6 +15,15 @@ pub(super) fn guard(_: &Arc<Memory>, _: &EventWords, _: i32, _: impl FnOnce() ->
 
 pub(super) fn forget(_: &Arc<Memory>, _: i32) {}
 
+/// Alarms need no thread.
+///
+/// # Errors
+/// None here.
+#[allow(clippy::unnecessary_wraps, reason = "there may be an error elsewhere")]
+pub fn check_alarms() -> std::io::Result<()> {
+    Ok(())
+}
+
 pub(crate) fn halt() {}
 
 pub(crate) fn resume() {}

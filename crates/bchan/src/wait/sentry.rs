@@ -5,6 +5,7 @@
 //! One sentry waits at up to 127 events; more are made as they are needed. A sentry is there only while an
 //! alarm is armed. While this process forks it stands still: a fork takes one thread along.
 
+use std::io;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -166,12 +167,31 @@ impl Sentries {
     }
 
     /// Sees to it that the sentry of that number is there.
-    fn post(&'static self, lists: &mut [Sentry], number: usize) {
+    fn post(&'static self, lists: &mut [Sentry], number: usize) -> io::Result<()> {
         if lists[number].thread.is_none() && !self.is_halted.load(Ordering::Relaxed) {
             let thread = std::thread::Builder::new().name("bchan-sentry".to_owned());
-            lists[number].thread = thread.spawn(move || self.run(number)).ok();
+            lists[number].thread = Some(thread.spawn(move || self.run(number))?);
         }
+        Ok(())
     }
+
+    /// Sees to it that each alarm has a sentry.
+    fn post_all(&'static self, lists: &mut [Sentry]) -> io::Result<()> {
+        for number in 0..lists.len() {
+            if !lists[number].guarded.is_empty() {
+                self.post(lists, number)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// To be called after an alarm was armed: sees to it that there is a thread that will write it.
+///
+/// # Errors
+/// What the system says, if it gives no thread. Then the alarm is to be disarmed.
+pub fn check_alarms() -> io::Result<()> {
+    sentries().map_or(Ok(()), |sentries| sentries.post_all(&mut sentries.lists()))
 }
 
 /// Has `alarm` written when those words say so. `prepare` says at the event that somebody waits.
@@ -188,7 +208,8 @@ pub(super) fn guard(memory: &Arc<Memory>, words: &EventWords, alarm: i32, prepar
     }
     let until = prepare();
     lists[number].guarded.push(Guarded { words, until, alarm, memory: memory.clone() });
-    sentries.post(&mut lists, number);
+    // Whoever armed it asks `check_alarms` whether that went well.
+    let _ = sentries.post(&mut lists, number);
     drop(lists);
     sentries.give_orders();
 }
@@ -239,10 +260,9 @@ pub(crate) fn resume() {
     let Some(sentries) = sentries() else { return };
     let mut lists = sentries.lists();
     sentries.is_halted.store(false, Ordering::Relaxed);
-    for number in 0..lists.len() {
-        if !lists[number].guarded.is_empty() {
-            sentries.post(&mut lists, number);
-        }
+    if sentries.post_all(&mut lists).is_err() {
+        // Their owners arm them again, and are told then.
+        lists.iter().flat_map(|sentry| &sentry.guarded).for_each(|guarded| alarm::write(guarded.alarm));
     }
 }
 

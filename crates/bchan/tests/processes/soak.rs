@@ -184,8 +184,8 @@ impl Plan {
         check(&ledger, self.kind, &killed);
         check_counters(&ledger, &channel);
         drop((ledger, channel, victims));
-        // The thread that watches, and what it is roused by, go when they find nobody left.
-        soon(|| (holdings().0 <= before_all.0 && holdings().1 == 0).then_some(()));
+        // The thread that watches, and what it is roused by, go when they find nobody left. This process' lifeline stays.
+        soon(|| (holdings().0 <= before_all.0 + 1 && holdings().1 == 0).then_some(()));
     }
 }
 
