@@ -22,6 +22,11 @@ else
 RUST_TEST := $(CARGO) test --no-fail-fast --profile $(TEST_PROFILE) --package bchan --lib --tests
 endif
 
+DEVELOP = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet
+# The distribution of the benchmarks, once: what is changed in it is seen.
+INSTALL_BENCH = test $(VENV)/bench -nt bench/pyproject.toml || \
+	{ $(BIN)/python -m pip install --quiet --editable ./bench && touch $(VENV)/bench; }
+
 .PHONY: demo test test-python test-rust release loom tsan lint docs bench bench-more bench-rust commands symbols clean
 
 demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
@@ -66,20 +71,20 @@ bench: $(VENV)/release ## The headline figures, as a page and as JSON in bench-r
 
 bench-more: $(VENV)/release ## What else docs/performance.md tells.
 	$(BIN)/python -m pip install --quiet --group compare
-	$(BIN)/python benchmarks/call_cost.py $(QUICK)
-	$(BIN)/python benchmarks/objects.py $(QUICK)
-	$(BIN)/python benchmarks/frames.py $(QUICK)
-	$(BIN)/python benchmarks/processes.py $(QUICK)
-	$(BIN)/python benchmarks/processes_objects.py $(QUICK)
-	$(BIN)/python benchmarks/awaiting.py $(QUICK)
-	$(BIN)/python benchmarks/idle_cpu.py $(QUICK)
-	$(BIN)/python benchmarks/steady_state.py $(QUICK)
-	$(BIN)/python benchmarks/stats_cost.py $(QUICK)
-	$(BIN)/python benchmarks/many_channels.py $(QUICK)
-	$(BIN)/python benchmarks/selecting.py $(QUICK)
+	$(BIN)/python bench/programs/call_cost.py $(QUICK)
+	$(BIN)/python bench/programs/objects.py $(QUICK)
+	$(BIN)/python bench/programs/frames.py $(QUICK)
+	$(BIN)/python bench/programs/processes.py $(QUICK)
+	$(BIN)/python bench/programs/processes_objects.py $(QUICK)
+	$(BIN)/python bench/programs/awaiting.py $(QUICK)
+	$(BIN)/python bench/programs/idle_cpu.py $(QUICK)
+	$(BIN)/python bench/programs/steady_state.py $(QUICK)
+	$(BIN)/python bench/programs/stats_cost.py $(QUICK)
+	$(BIN)/python bench/programs/many_channels.py $(QUICK)
+	$(BIN)/python bench/programs/selecting.py $(QUICK)
 
 bench-rust: ## The core beside crossbeam-channel, rtrb and kanal.
-	cd benchmarks/rust && $(CARGO) bench -- $(QUICK)
+	cd bench/rust && $(CARGO) bench -- $(QUICK)
 
 # What .ci/run starts with QUICK=--quick, of what CONTRIBUTING, README and docs name; tests/test_commands.py
 # finds those that are missing here.
@@ -90,7 +95,12 @@ commands: docs bench bench-more bench-rust ## Every command that a page names an
 	$(BIN)/bchan bench latency --quick
 	$(BIN)/bchan bench compare --quick
 	$(BIN)/bchan bench scaling --quick --runs 1
-	$(BIN)/python -m pip install --quiet --no-deps --target bench-results/installed --upgrade .
+	$(PYTHON) -m venv --clear bench-results/installed
+	bench-results/installed/bin/python -m pip install --quiet .
+	bench-results/installed/bin/bchan ls
+	bench-results/installed/bin/bchan cpus
+	bench-results/installed/bin/python -m pip install --quiet ./bench
+	bench-results/installed/bin/bchan bench mpsc --messages 1000000 --runs 1
 
 symbols: $(VENV)/release ## The native part with its functions' names, for profilers; until the next build.
 	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(abspath $(BIN)/python) \
@@ -104,14 +114,16 @@ $(VENV)/made: pyproject.toml
 	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2' --group test
 	touch $@
 
-$(VENV)/built: $(VENV)/made $(RUST)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --profile $(TEST_PROFILE) --quiet --extras bench
+$(VENV)/built: $(VENV)/made $(RUST) bench/pyproject.toml
+	$(DEVELOP) --profile $(TEST_PROFILE)
 	rm -f $(VENV)/release
+	$(INSTALL_BENCH)
 	touch $@
 
 # Good for tests, too.
-$(VENV)/release: $(VENV)/made $(RUST)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras bench
+$(VENV)/release: $(VENV)/made $(RUST) bench/pyproject.toml
+	$(DEVELOP) --release
+	$(INSTALL_BENCH)
 	touch $(VENV)/built $@
 
 $(VENV)/tools: $(VENV)/built

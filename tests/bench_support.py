@@ -1,8 +1,20 @@
 """What the tests of the benchmarks have in common."""
 
-import numpy as np
+from importlib.metadata import entry_points
 
-from bchan.bench.workload import Messages
+import numpy as np
+from click import Command
+
+from bchan.tools import cli
+from bchan_bench.workload import Messages
+
+
+def command(name: str) -> Command:
+    """A command that bchan-bench adds to `bchan`."""
+    (found,) = entry_points(group=cli.GROUP, name=name)
+    loaded: Command = found.load()
+    return loaded
+
 
 # Faults of a sender, each of which a check of what arrives must find.
 

@@ -9,6 +9,7 @@ import pytest
 
 from bchan import affinity
 from bchan.affinity import lists
+from bchan.tools.cli import main
 from tests.support import Task
 
 needs_pinning = pytest.mark.skipif(
@@ -436,14 +437,8 @@ def test_a_system_that_cannot_pin_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 # --- The command ---
 
 
-def test_bchan_cpus_draws_this_machine() -> None:
-    pytest.importorskip("click")
-    pytest.importorskip("rich")
-    from click.testing import CliRunner
-
-    from bchan.cli import cli
-
-    result = CliRunner().invoke(cli, ["cpus"])
-    assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(str(affinity.topology()).splitlines()[0])
-    assert result.stdout.count("core of ") == len(affinity.topology().cores)
+def test_bchan_cpus_draws_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["cpus"])
+    drawn = capsys.readouterr().out
+    assert drawn.startswith(str(affinity.topology()).splitlines()[0])
+    assert drawn.count("core of ") == len(affinity.topology().cores)

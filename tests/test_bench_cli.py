@@ -17,28 +17,27 @@ pytest.importorskip("rich")
 
 from click.testing import CliRunner, Result
 
-from bchan.bench import hot_loops, race
-from bchan.bench.arrivals import (
+from bchan_bench import hot_loops, race
+from bchan_bench.arrivals import (
     Arrivals,
     MismatchError,
     OrderedArrivals,
     ScatteredArrivals,
     check_all,
 )
-from bchan.bench.machine import this_machine
-from bchan.bench.report import Report
-from bchan.bench.sections import Row
-from bchan.bench.settings import BATCH_BUFFER, ITEMS, MAX_PRODUCERS, default_messages
-from bchan.bench.summary import summarise
-from bchan.bench.workload import BLOCK, SEQUENCE_BITS, Messages, Stream, streams
-from bchan.cli import cli
-from tests.bench_support import change_one, lose_one, send_one_twice, swap_two
+from bchan_bench.machine import this_machine
+from bchan_bench.report import Report
+from bchan_bench.sections import Row
+from bchan_bench.settings import BATCH_BUFFER, ITEMS, MAX_PRODUCERS, default_messages
+from bchan_bench.summary import summarise
+from bchan_bench.workload import BLOCK, SEQUENCE_BITS, Messages, Stream, streams
+from tests.bench_support import change_one, command, lose_one, send_one_twice, swap_two
 
 TINY = ("--messages", "5000", "--runs", "2", "--capacity", "256", "--batch", "48")
 
 
 def bench(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["bench", *arguments])
+    return CliRunner().invoke(command("bench"), [*arguments])
 
 
 def bench_json(*arguments: str) -> dict[str, Any]:
@@ -184,14 +183,6 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_runs(tmp_path: Path
     assert "M msg/s" not in result.stdout
 
 
-@pytest.mark.parametrize("package", ["click", "rich"])
-def test_a_missing_extra_is_named_in_one_line(package: str) -> None:
-    script = f"import sys; sys.modules[{package!r}] = None; import bchan.__main__ as m; m.main()"
-    done = run_python("-c", script)
-    assert done.returncode == 1
-    assert done.stderr == f"bchan: {package} is not installed, try: pip install 'bchan[bench]'\n"
-
-
 def test_python_m_bchan_is_the_same_command() -> None:
     done = run_python("-m", "bchan", "bench", "spsc", *TINY)
     assert done.returncode == 0, done.stderr
@@ -252,7 +243,7 @@ def test_what_any_thread_raises_ends_the_command(
     def broken(*_: object) -> None:
         raise OSError(f"{place} broke")
 
-    monkeypatch.setattr(f"bchan.bench.hot_loops.{place}", broken)
+    monkeypatch.setattr(f"bchan_bench.hot_loops.{place}", broken)
     result = bench("mpsc", *TINY, "--item", item)
     assert result.exit_code == 1
     assert f"{place} broke" in result.stderr

@@ -21,19 +21,19 @@ if sys.platform != "linux":
 
 from click.testing import CliRunner
 
-from bchan.bench import carrying, compare, race
-from bchan.bench.arrivals import MismatchError
-from bchan.bench.carrying import Carried, carry, one_way, round_trips
-from bchan.bench.children import in_children
-from bchan.bench.compare import Contest, Group
-from bchan.bench.parties import Schedule
-from bchan.bench.progress import Silent
-from bchan.bench.rivals import CONTENDERS, Place, Rival
-from bchan.bench.rivals.locked_ring import LockedRing
-from bchan.bench.rivals.ours import Objects, SharedTyped, Typed
-from bchan.bench.rivals.rival import Receive, Send, Shape
-from bchan.bench.rivals.threads import LockedRingQueue, SimpleQueue, StandardQueue
-from bchan.cli import cli
+from bchan_bench import carrying, compare, race
+from bchan_bench.arrivals import MismatchError
+from bchan_bench.carrying import Carried, carry, one_way, round_trips
+from bchan_bench.children import in_children
+from bchan_bench.compare import Contest, Group
+from bchan_bench.parties import Schedule
+from bchan_bench.progress import Silent
+from bchan_bench.rivals import CONTENDERS, Place, Rival
+from bchan_bench.rivals.locked_ring import LockedRing
+from bchan_bench.rivals.ours import Objects, SharedTyped, Typed
+from bchan_bench.rivals.rival import Receive, Send, Shape
+from bchan_bench.rivals.threads import LockedRingQueue, SimpleQueue, StandardQueue
+from tests.bench_support import command
 from tests.support import DEADLINE, Task, together, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
@@ -366,14 +366,14 @@ def test_who_is_slower_gets_fewer_messages(
     ],
 )
 def test_an_impossible_value_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    result = CliRunner().invoke(cli, ["bench", "compare", *arguments])
+    result = CliRunner().invoke(command("bench"), ["compare", *arguments])
     assert result.exit_code != 0
     assert message in result.output
 
 
 def test_the_command_measures_all_who_are_installed() -> None:
     options = ("--runs", "1", "--seconds", "0.001", "--json", "-")
-    result = CliRunner().invoke(cli, ["bench", "compare", *options])
+    result = CliRunner().invoke(command("bench"), ["compare", *options])
     assert result.exit_code == 0, result.output
     (section,) = json.loads(result.stdout)["sections"]
     rows = {row["label"]: row for row in section["rows"]}

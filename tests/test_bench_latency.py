@@ -20,16 +20,15 @@ if not getattr(sys, "_is_gil_enabled", lambda: True)():
 from click.testing import CliRunner
 
 import bchan
-from bchan.bench import latency
-from bchan.bench.carrying import one_way, round_trips
-from bchan.bench.latency import Case, Latencies
-from bchan.bench.parties import Pace, Schedule
-from bchan.bench.progress import Silent
-from bchan.bench.rivals import Place
-from bchan.bench.rivals.ours import Typed
-from bchan.bench.rivals.rival import Receive, Send, Shape
-from bchan.cli import cli
-from tests.bench_support import Told
+from bchan_bench import latency
+from bchan_bench.carrying import one_way, round_trips
+from bchan_bench.latency import Case, Latencies
+from bchan_bench.parties import Pace, Schedule
+from bchan_bench.progress import Silent
+from bchan_bench.rivals import Place
+from bchan_bench.rivals.ours import Typed
+from bchan_bench.rivals.rival import Receive, Send, Shape
+from tests.bench_support import Told, command
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
 
@@ -126,8 +125,7 @@ def test_a_message_that_is_early_is_waited_for() -> None:
     pace = Pace(Schedule(10.0, 50))
     start = time.perf_counter_ns()
     times = [pace.wait() for _ in range(4)]
-    assert times[-1] - start >= 4 * 20_000_000
-    assert times == sorted(times)
+    assert all(at >= start + turn * 20_000_000 for turn, at in enumerate(times, start=1))
 
 
 def test_a_schedule_sends_as_many_as_it_says() -> None:
@@ -208,14 +206,14 @@ def test_each_channel_is_made_with_its_presets_tuning(monkeypatch: pytest.Monkey
     ],
 )
 def test_an_impossible_value_is_refused(arguments: tuple[str, ...], message: str) -> None:
-    result = CliRunner().invoke(cli, ["bench", "latency", *arguments])
+    result = CliRunner().invoke(command("bench"), ["latency", *arguments])
     assert result.exit_code != 0
     assert message in result.output
 
 
 def test_the_command_writes_its_figures() -> None:
     options = ("--runs", "1", "--rate", "1000", "--seconds", "0.01", "--json", "-")
-    result = CliRunner().invoke(cli, ["bench", "latency", *options])
+    result = CliRunner().invoke(command("bench"), ["latency", *options])
     assert result.exit_code == 0, result.output
     (section,) = json.loads(result.stdout)["sections"]
     assert section["name"] == "latency"

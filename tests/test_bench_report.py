@@ -18,16 +18,16 @@ pytest.importorskip("rich")
 from click.testing import CliRunner
 from rich.console import Console
 
-from bchan.bench.difference import Change, difference
-from bchan.bench.machine import this_machine
-from bchan.bench.page import to_html
-from bchan.bench.plots import drawings_of, to_svg, write_png
-from bchan.bench.report import SCHEMA, NotAReportError, Report
-from bchan.bench.sections import Figure, Plot, Row, Section
-from bchan.bench.tables import Column, columns_of, footer_of, lines_of
-from bchan.bench.terminal import print_report
-from bchan.bench.wording import digits
-from bchan.cli import cli
+from bchan_bench.difference import Change, difference
+from bchan_bench.machine import this_machine
+from bchan_bench.page import to_html
+from bchan_bench.plots import drawings_of, to_svg, write_png
+from bchan_bench.report import SCHEMA, NotAReportError, Report
+from bchan_bench.sections import Figure, Plot, Row, Section
+from bchan_bench.tables import Column, columns_of, footer_of, lines_of
+from bchan_bench.terminal import print_report
+from bchan_bench.wording import digits
+from tests.bench_support import command
 
 MACHINE = replace(this_machine(), profile="release", load=0.0)
 
@@ -328,7 +328,7 @@ def diff(tmp_path: Path, old: str, new: str, *options: str) -> Any:
     files = tmp_path / "old.json", tmp_path / "new.json"
     for file, text in zip(files, (old, new), strict=True):
         file.write_text(text)
-    return CliRunner().invoke(cli, ["bench", "diff", *map(str, files), *options])
+    return CliRunner().invoke(command("bench"), ["diff", *map(str, files), *options])
 
 
 def test_the_command_prints_and_marks_the_changes(tmp_path: Path) -> None:
@@ -346,5 +346,5 @@ def test_the_command_refuses_what_is_no_report(tmp_path: Path) -> None:
     result = diff(tmp_path, WHOLE.to_json(), "{}")
     assert result.exit_code == 1
     assert "new.json: not a report of bchan bench" in result.output
-    result = CliRunner().invoke(cli, ["bench", "diff", "missing.json", str(tmp_path)])
+    result = CliRunner().invoke(command("bench"), ["diff", "missing.json", str(tmp_path)])
     assert result.exit_code == 2

@@ -24,18 +24,17 @@ if sys.platform != "linux":
 
 from click.testing import CliRunner, Result
 
-from bchan.bench import hot_loops, oversubscribed, perf, pinning, race, scaling, suite
-from bchan.bench.adapting import adapted
-from bchan.bench.case import Case, Run
-from bchan.bench.children import in_children
-from bchan.bench.progress import Bar, Progress, Silent
-from bchan.bench.report import Report
-from bchan.bench.sections import Figure, Row, Section
-from bchan.bench.settings import ITEMS, Settings
-from bchan.bench.throughput import run_channel
-from bchan.bench.workload import Messages
-from bchan.cli import cli
-from tests.bench_support import Told, change_one, lose_one, send_one_twice, swap_two
+from bchan_bench import hot_loops, oversubscribed, perf, pinning, race, scaling, suite
+from bchan_bench.adapting import adapted
+from bchan_bench.case import Case, Run
+from bchan_bench.children import in_children
+from bchan_bench.progress import Bar, Progress, Silent
+from bchan_bench.report import Report
+from bchan_bench.sections import Figure, Row, Section
+from bchan_bench.settings import ITEMS, Settings
+from bchan_bench.throughput import run_channel
+from bchan_bench.workload import Messages
+from tests.bench_support import Told, change_one, command, lose_one, send_one_twice, swap_two
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
 
@@ -54,7 +53,7 @@ SETTINGS = Settings(
 
 
 def bench(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["bench", *arguments])
+    return CliRunner().invoke(command("bench"), [*arguments])
 
 
 def sections(*arguments: str) -> tuple[Section, ...]:

@@ -1,20 +1,15 @@
 """Whatever a page names as a command is started by CI: by `.ci/run`, through make, or by a test."""
 
-import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-import bchan
-from bchan.cli import cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/rust/README.md")),
+    *(ROOT / "bench" / name for name in ("README.md", "rust/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *DOCS,
 ]
 
@@ -26,10 +21,10 @@ BY_TESTS = {
     "bchan bench spsc": "tests/test_bench_suite.py",
     "bchan bench vyukov": "tests/test_bench_cli.py",
     "bchan cpus": "tests/test_affinity.py",
-    "bchan info": "tests/test_commands.py",
-    "bchan ls": "tests/test_commands.py",
+    "bchan info": "tests/test_tools.py",
+    "bchan ls": "tests/test_tools.py",
     "bchan profile": "tests/test_profile.py",
-    "bchan rm": "tests/test_commands.py",
+    "bchan rm": "tests/test_tools.py",
     "bchan top": "tests/test_top.py",
     "examples/frame_pipeline.py": "tests/test_examples.py",
     "examples/log_collector.py": "tests/test_examples.py",
@@ -40,7 +35,7 @@ BY_TESTS = {
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _PROMPT = re.compile(r"^(?:\$ |[A-Z_]+=\S+ )+")
-_PROGRAM = re.compile(r"(?:python3? )?((?:benchmarks|examples|scripts)/\w+\.(?:py|sh))\b")
+_PROGRAM = re.compile(r"(?:python3? )?((?:bench/programs|examples|scripts)/\w+\.(?:py|sh))\b")
 _BCHAN = re.compile(r"bchan (?:bench \w+|(?!bench\b)[a-z]+)(?= |$)")
 _CARGO = re.compile(r"cargo (?:test|bench)\b")
 _FEATURES = re.compile(r"--features [\w-]+")
@@ -123,7 +118,7 @@ def test_every_target_of_make_is_made_by_ci() -> None:
     "path",
     sorted(
         path.relative_to(ROOT).as_posix()
-        for pattern in ("benchmarks/*.py", "examples/*.py", "scripts/*.sh")
+        for pattern in ("bench/programs/*.py", "examples/*.py", "scripts/*.sh")
         for path in ROOT.glob(pattern)
         if path.name != "effort.py"
     ),
@@ -140,31 +135,12 @@ def test_a_command_that_tests_start_is_named_in_them(command: str, test: str) ->
 
 def test_the_commands_are_found_where_pages_name_them() -> None:
     assert commands_in("$ make docs lint  # both") == {"make docs", "make lint"}
-    assert commands_in("python benchmarks/call_cost.py --quick") == {"benchmarks/call_cost.py"}
+    assert commands_in("python bench/programs/call_cost.py --quick") == {
+        "bench/programs/call_cost.py"
+    }
     assert commands_in("BCHAN_SEED=1 cargo test -p bchan --features portable") == {
         "cargo test --features portable"
     }
     assert commands_in("bchan bench mpsc --runs 3") == {"bchan bench mpsc"}
     assert commands_in("bchan bench") == commands_in("bchan.Channel") == set()
     assert len(named()) > 30
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="shared channels need Linux")
-def test_the_commands_about_names_tell_and_take_away() -> None:
-    name = f"commands-{os.getpid()}"
-    channel = bchan.Channel("u8", 8, name=name)
-    channel.send(7)
-
-    def said(*words: str) -> str:
-        result = CliRunner().invoke(cli, words, env={"COLUMNS": "200"})
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    assert name in said("ls")
-    assert str(os.getpid()) in said("info", name)
-    refused = CliRunner().invoke(cli, ["rm", name])
-    assert refused.exit_code == 1
-    assert "in use by process" in refused.output
-    said("rm", name, "--force")
-    assert name not in said("ls")
-    assert channel.receive() == 7

@@ -441,7 +441,7 @@ def test_killing_producers_loses_nothing_and_hangs_nobody() -> None:
 
 
 def test_many_channels_leave_nothing_behind() -> None:
-    """Ten thousand in `benchmarks/many_channels.py`; a few hundred here."""
+    """Ten thousand in `bench/programs/many_channels.py`; a few hundred here."""
     ctx = mp.get_context("fork")
 
     def use(channels: list[Channel], dies: bool) -> None:

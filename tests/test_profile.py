@@ -15,17 +15,17 @@ pytest.importorskip("click")
 from click.testing import CliRunner, Result
 
 import bchan
-from bchan.bench import profile as room
-from bchan.bench.flame import draw, fold
-from bchan.bench.profiled import CASES, run_for, settings_of
-from bchan.bench.settings import ITEMS
-from bchan.cli import cli
+from bchan_bench import profile as room
+from bchan_bench.flame import draw, fold
+from bchan_bench.profiled import CASES, run_for, settings_of
+from bchan_bench.settings import ITEMS
+from tests.bench_support import command
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def profile(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["profile", *arguments])
+    return CliRunner().invoke(command("profile"), list(arguments))
 
 
 def permitted(result: Result) -> Result:
@@ -60,7 +60,8 @@ def test_perf_draws_the_interpreters_functions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("profiler", "advice"), [("py-spy", "pip install 'bchan[profile]'"), ("perf", "linux-perf")]
+    ("profiler", "advice"),
+    [("py-spy", "pip install 'bchan-bench[profile]'"), ("perf", "linux-perf")],
 )
 def test_a_missing_profiler_is_named_with_what_to_install(
     profiler: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -115,7 +116,7 @@ def test_there_is_a_case_for_each_benchmark_and_way_of_sending() -> None:
 
 def test_what_is_looked_at_ends_by_itself() -> None:
     run_for(settings_of("spsc", "single"), 0)
-    command = [sys.executable, "-m", "bchan.bench.profiled", "spsc", "zero-copy", "0.1"]
+    command = [sys.executable, "-m", "bchan_bench.profiled", "spsc", "zero-copy", "0.1"]
     subprocess.run(command, timeout=60, check=True)
 
 

@@ -8,28 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from io import StringIO
 from uuid import uuid4
 
 import pytest
 
-pytest.importorskip("click")
-pytest.importorskip("rich")
 pytest.importorskip("pty")
 
-from click.testing import CliRunner, Result
-from rich.console import Console
-
 from bchan import Channel, _names
-from bchan._top import Watch, look_at, rates
-from bchan.cli import cli
+from bchan.tools.tables import Fill
+from bchan.tools.top import Watch, look_at, rates
+from tests.command_support import run
 from tests.support import DEADLINE, Task, until_parked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are for Linux")
-
-
-def top(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["top", *arguments])
 
 
 @pytest.fixture
@@ -41,12 +32,9 @@ def name() -> Iterator[str]:
 
 
 def row(watch: Watch, name: str) -> list[str]:
-    """The cells of a channel, without the bar."""
-    to = StringIO()
-    Console(file=to, width=200).print(watch.table())
-    (line,) = (line for line in to.getvalue().splitlines() if name in line.split()[:1])
-    cells = line.split()
-    return [cell for cell in cells if not set(cell) & set("█▉▊▋▌▍▎▏")]
+    """The words of a channel's row, without the bar."""
+    (cells,) = (row for row in watch.table().rows if str(row[0]).split()[0] == name)
+    return [word for cell in cells if not isinstance(cell, Fill) for word in cell.split()]
 
 
 def test_rates_are_what_was_done_between_two_looks(name: str) -> None:
@@ -151,10 +139,10 @@ def test_looking_makes_nobody_a_holder_and_keeps_nothing_open(name: str) -> None
 def test_once_prints_one_picture_and_ends(name: str) -> None:
     ch = Channel("u8", name=name)
     ch.send_batch(range(100))
-    result = top("--once", "--interval", "0.05", name)
-    assert result.exit_code == 0, result.output
-    assert result.stdout.count(name) == 1
-    assert "received/s" in result.stdout
+    done = run("top", "--once", "--interval", "0.05", name)
+    assert done.code == 0, done.err
+    assert done.out.count(name) == 1
+    assert "received/s" in done.out
 
 
 @pytest.mark.parametrize(
@@ -162,13 +150,16 @@ def test_once_prints_one_picture_and_ends(name: str) -> None:
     [
         (("--once", "test-top-there-is-none"), "no channel named 'test-top-there-is-none'"),
         (("--once", "no/name"), "got 'no/name'"),
-        (("--interval", "0"), "0.0 is not in the range x>=0.05"),
+        (("--interval", "0"), "must be at least 0.05 seconds, got 0.0"),
+        (("--interval", "nan"), "must be at least 0.05 seconds, got nan"),
+        (("--interval", "inf"), "must be at least 0.05 seconds and finite, got inf"),
+        (("--interval", "soon"), "must be a number of seconds, got 'soon'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments: tuple[str, ...], message: str) -> None:
-    result = top(*arguments)
-    assert result.exit_code != 0
-    assert message in result.stderr
+    done = run("top", *arguments)
+    assert done.code != 0
+    assert message in done.err.splitlines()[-1]
 
 
 def test_ctrl_c_ends_the_view_without_a_word(name: str) -> None:

@@ -6,10 +6,9 @@ The rooms, in the order in which they build on each other:
 - `pinning`: a thread and the CPU that it stays on;
 - `sysfs`: which CPUs share a core, a cache, a NUMA node;
 - `planning`: which CPU for which producer and consumer;
-- `settings`: what in the machine's settings disturbs;
-- `commands`: `bchan cpus`.
+- `settings`: what in the machine's settings disturbs.
 
-Only the standard library is needed (`commands` excepted).
+Only the standard library is needed.
 
 Example:
     >>> from bchan import affinity

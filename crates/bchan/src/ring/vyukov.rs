@@ -186,7 +186,7 @@ impl Ring {
     /// The states of `n` sequences from `start` on, at most `capacity`: up to the ring's end, and from
     /// its start. Each piece comes with its first sequence, and all of it is in one lap.
     ///
-    /// So a batch compares bytes with bytes. `benchmarks/rust`, mpmc, batches of 64: twice as fast as
+    /// So a batch compares bytes with bytes. `bench/rust`, mpmc, batches of 64: twice as fast as
     /// finding each sequence's slot and lap.
     #[inline(always)]
     fn pieces(&self, start: u64, n: usize) -> [(u64, &[AtomicU8]); 2] {

@@ -47,7 +47,7 @@ impl<P: Borrow<Port>> Receiver<P> {
     /// A consumer that is as fast as the producers would else run after them by a message or two, and
     /// each look takes the line of the states from the producer, who needs it for the next message. In
     /// the pause, two microseconds or so, the producers get ahead by some lines. Who waits for each
-    /// message never comes here. `benchmarks/rust`, mpmc, one message a call, in alternating runs: 41 M/s
+    /// message never comes here. `bench/rust`, mpmc, one message a call, in alternating runs: 41 M/s
     /// without it and 48 M/s with it; with a capacity of 1,024, 14 M/s and 38 M/s.
     #[cold]
     fn gather_messages(&mut self) {
