@@ -1,8 +1,13 @@
 """The package as such: what it exports, what it says of itself, its types."""
 
 import importlib.metadata
+import inspect
 import subprocess
 import sys
+import types
+from typing import Any
+
+import pytest
 
 import bchan
 
@@ -20,6 +25,45 @@ def test_every_public_method_has_a_docstring_with_an_example() -> None:
             method = getattr(cls, name)
             if not name.startswith("_") and callable(method) and name != "close":
                 assert ">>>" in (method.__doc__ or ""), f"{cls.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("class_", "calls"),
+    [
+        *((bchan.Producer, 9), (bchan.Consumer, 10), (bchan.Channel, 12)),
+        *((bchan.BytesProducer, 9), (bchan.BytesConsumer, 10), (bchan.BytesChannel, 12)),
+        *((bchan.PickledProducer, 5), (bchan.PickledConsumer, 5), (bchan.PickledChannel, 12)),
+        *((bchan.Queue, 4), (bchan.SimpleQueue, 4)),
+    ],
+)
+def test_a_hot_call_is_native_and_says_what_python_declares(class_: Any, calls: int) -> None:
+    declared = {
+        name: function
+        for base in reversed(class_.__mro__)
+        if base.__module__.startswith("bchan._calls.")
+        for name, function in vars(base).items()
+        if inspect.isfunction(function)
+    }
+    assert len(declared) == calls
+    for name, function in declared.items():
+        # No wrapper: a descriptor of this very class is what CPython calls fastest.
+        native = getattr(class_, name)
+        assert type(native) is types.MethodDescriptorType, name
+        signature = inspect.signature(function)
+        bare = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+        # What is written in C takes `self` by position alone.
+        assert list(inspect.signature(native).parameters.values())[1:] == bare[1:]
+        assert (native.__name__, native.__doc__) == (name, inspect.getdoc(function))
+        # Only what a channel of pickled objects has not is its base's.
+        assert native.__objclass__ is class_ or name.endswith("_into")
+
+
+def test_what_a_class_does_not_declare_cannot_be_installed() -> None:
+    class Undeclared(bchan._core.Producer):
+        pass
+
+    with pytest.raises(AttributeError, match="send"):
+        bchan._core.hot_methods(Undeclared, lambda name: str(getattr(Undeclared, name)))
 
 
 def test_the_build_tells_what_it_is() -> None:

@@ -6,12 +6,13 @@ from functools import partial
 
 from bchan import _core
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
+from bchan._calls import frames, native
 from bchan._handle import Handle
 from bchan._leaving import in_place
 
 
-@_core.bytes_methods
-class BytesProducer(Handle, AwaitingSender, _core.BytesProducer):
+@native(_core.bytes_methods)
+class BytesProducer(Handle, AwaitingSender, frames.Sending, frames.Reserving, _core.BytesProducer):
     """A registered producer of bytes, from `Channel.producer`. One thread at a time may use it.
 
     Leaving a `with` block closes it; so does dropping the last reference.
@@ -57,8 +58,15 @@ class BytesProducer(Handle, AwaitingSender, _core.BytesProducer):
         return in_place(begin, self._is_open, self.commit, self.abort)
 
 
-@_core.bytes_methods
-class BytesConsumer(Handle, AwaitingReceiver, _core.BytesConsumer):
+@native(_core.bytes_methods)
+class BytesConsumer(
+    Handle,
+    AwaitingReceiver,
+    frames.Receiving,
+    frames.ReceivingInto,
+    frames.Peeking,
+    _core.BytesConsumer,
+):
     """The consumer of a channel of bytes, from `Channel.consumer`. One thread at a time may use it.
 
     Iterating over it gives one message after the other and stops when the last producer has closed

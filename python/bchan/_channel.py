@@ -1,7 +1,7 @@
 """The channel."""
 
 import os
-from typing import TYPE_CHECKING, Any, Self, get_args, overload
+from typing import Any, Self, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bchan import _core, _names, _sharing
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
 from bchan._bytes import BytesConsumer, BytesProducer
+from bchan._calls import frames, items, native, pickled
 from bchan._consumer import Consumer
 from bchan._leaving import Closing
 from bchan._notes import Note
@@ -18,17 +19,20 @@ from bchan._stats import Stats
 from bchan._tuning import Tuning, checked_number
 from bchan._types import Mode
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bchan._types import Bytes
-
 _DEFAULT_TUNING = Tuning()
 DEFAULT_MAX_PRODUCERS = {"spsc": 1, "mpsc": 64, "spmc": 1, "mpmc": _core.MAX_PRODUCERS}
 
 
-@_core.hot_methods
-class Channel(Closing, AwaitingSender, AwaitingReceiver, _core.Channel):
+@native(_core.hot_methods)
+class Channel(
+    Closing,
+    AwaitingSender,
+    AwaitingReceiver,
+    items.Sending,
+    items.Receiving,
+    items.ReceivingInto,
+    _core.Channel,
+):
     """A bounded channel between threads: of any Python objects, of typed messages, or of bytes.
 
     In the modes `"mpmc"` and `"spmc"` all share one ring, and its messages have one order for all.
@@ -325,8 +329,10 @@ class _FramedChannel(Channel):
         return f"{len(self)} in {self.capacity} slots"
 
 
-@_core.bytes_methods
-class BytesChannel(_FramedChannel):
+@native(_core.bytes_methods)
+class BytesChannel(  # type: ignore[misc]  # other messages than its base's
+    frames.Sending, frames.Receiving, frames.ReceivingInto, _FramedChannel
+):
     """A channel whose messages are bytes of any length: what `Channel(bytes)` makes.
 
     A message takes as many slots of 64 bytes as it needs, and one at least; `capacity` counts
@@ -359,20 +365,6 @@ class BytesChannel(_FramedChannel):
 
     __slots__ = ()
 
-    if TYPE_CHECKING:
-
-        def send(self, item: Bytes, /, timeout: float | None = None) -> None: ...  # type: ignore[override]
-        def try_send(self, item: Bytes, /) -> bool: ...  # type: ignore[override]
-        def send_batch(  # type: ignore[override]
-            self, batch: Iterable[Bytes], /, timeout: float | None = None
-        ) -> None: ...
-        def try_send_batch(self, batch: Iterable[Bytes], /) -> int: ...  # type: ignore[override]
-        def receive(self, /, timeout: float | None = None) -> bytes: ...
-        def receive_batch(self, n: int, /, timeout: float | None = None) -> list[bytes]: ...
-        def try_receive_batch(self, n: int, /) -> list[bytes]: ...
-        def receive_into(self, buffer: Bytes, /, timeout: float | None = None) -> int: ...
-        def try_receive_into(self, buffer: Bytes, /) -> int | None: ...  # type: ignore[override]
-
     @property
     def dtype(self) -> type[bytes]:  # type: ignore[override]
         """What a message is: `bytes`."""
@@ -390,8 +382,10 @@ class BytesChannel(_FramedChannel):
         return "bytes"
 
 
-@_core.pickled_methods
-class PickledChannel(_FramedChannel):
+@native(_core.pickled_methods)
+class PickledChannel(  # type: ignore[misc]  # sends what its base sends, and any iterable
+    pickled.Sending, pickled.Receiving, _FramedChannel
+):
     """A channel of objects between processes: what `Channel(shared=True)` or a name makes.
 
     Small built-ins (None, bools, ints, floats, strings, bytes, and tuples, lists and dicts of

@@ -7,13 +7,21 @@ from typing import Any
 
 from bchan import _core
 from bchan._awaiting import AwaitingReceiver
+from bchan._calls import items, native
 from bchan._handle import Handle
 from bchan._leaving import in_place
 from bchan._types import Array
 
 
-@_core.hot_methods
-class Consumer(Handle, AwaitingReceiver, _core.Consumer):
+@native(_core.hot_methods)
+class Consumer(
+    Handle,
+    AwaitingReceiver,
+    items.Receiving,
+    items.ReceivingInto,
+    items.Peeking,
+    _core.Consumer,
+):
     """The consumer of a channel, from `Channel.consumer`. One thread at a time may use it.
 
     Iterating over it gives one message after the other and stops when the last producer has closed

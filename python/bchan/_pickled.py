@@ -7,12 +7,13 @@ from typing import Any
 
 from bchan import _core
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
+from bchan._calls import native, pickled
 from bchan._handle import Handle
 from bchan._leaving import in_place
 
 
-@_core.pickled_methods
-class PickledProducer(Handle, AwaitingSender, _core.PickledProducer):
+@native(_core.pickled_methods)
+class PickledProducer(Handle, AwaitingSender, pickled.Sending, _core.PickledProducer):
     """A registered producer of pickled objects, from `Channel.producer`. One thread at a time.
 
     Leaving a `with` block closes it; so does dropping the last reference.
@@ -30,8 +31,8 @@ class PickledProducer(Handle, AwaitingSender, _core.PickledProducer):
     __slots__ = ("_channel",)
 
 
-@_core.pickled_methods
-class PickledConsumer(Handle, AwaitingReceiver, _core.PickledConsumer):
+@native(_core.pickled_methods)
+class PickledConsumer(Handle, AwaitingReceiver, pickled.Receiving, _core.PickledConsumer):
     """The consumer of a channel of pickled objects, from `Channel.consumer`. One thread at a time.
 
     Iterating over it gives one object after the other and stops when the last producer has closed

@@ -6,13 +6,14 @@ from typing import Any
 
 from bchan import _core
 from bchan._awaiting import AwaitingSender
+from bchan._calls import items, native
 from bchan._handle import Handle
 from bchan._leaving import in_place
 from bchan._types import Array
 
 
-@_core.hot_methods
-class Producer(Handle, AwaitingSender, _core.Producer):
+@native(_core.hot_methods)
+class Producer(Handle, AwaitingSender, items.Sending, items.Reserving, _core.Producer):
     """A registered producer, from `Channel.producer`. One thread at a time may use it.
 
     Leaving a `with` block closes it; so does dropping the last reference.

@@ -96,20 +96,6 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        for class in [
-            py.get_type::<Producer>(),
-            py.get_type::<Consumer>(),
-            py.get_type::<Channel>(),
-            py.get_type::<Queue>(),
-        ] {
-            hot_methods(class)?;
-        }
-        for class in [py.get_type::<BytesProducer>(), py.get_type::<BytesConsumer>()] {
-            bytes_methods(class)?;
-        }
-        for class in [py.get_type::<PickledProducer>(), py.get_type::<PickledConsumer>()] {
-            pickled_methods(class)?;
-        }
         module.add("NOTHING", crate::turns::make_nothing(py)?)?;
         module.add("MOST_CASES", bchan::most_cases())?;
         crate::gate::watch_forks();

@@ -5,7 +5,7 @@
 //! classes. CPython calls them without a tuple or a dictionary, and checks that `self` is of the
 //! class. Its fastest path wants the very class of `self`, so subclasses get descriptors of their own.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -134,44 +134,36 @@ macro_rules! method_noargs {
     }};
 }
 
-const fn definition(
+/// A method: what CPython calls. Its signature and its docstring stand in the Python class that gets it.
+struct Method {
     name: &'static CStr,
-    (method, flags): (PyMethodDefPointer, c_int),
-    doc: &'static CStr,
-) -> PyMethodDef {
-    PyMethodDef { ml_name: name.as_ptr(), ml_meth: method, ml_flags: flags, ml_doc: doc.as_ptr() }
+    function: PyMethodDefPointer,
+    flags: c_int,
 }
 
-/// Method definitions, which CPython wants to stay where they are.
-struct Methods<const N: usize>([PyMethodDef; N]);
+// SAFETY: it is never changed, and what it points to is code.
+unsafe impl Sync for Method {}
 
-// SAFETY: nobody writes to them.
-unsafe impl<const N: usize> Sync for Methods<N> {}
-
-/// What the documentation of those who send says.
-struct SendingDocs {
-    send: &'static CStr,
-    try_send: &'static CStr,
-    send_batch: &'static CStr,
-    try_send_batch: &'static CStr,
+const fn definition(name: &'static CStr, (function, flags): (PyMethodDefPointer, c_int)) -> Method {
+    Method { name, function, flags }
 }
+
+type Methods<const N: usize> = [Method; N];
 
 /// The methods of those who send, which do it by the functions of `$by`, a trait or a module.
 macro_rules! sending {
-    ($class:ty, $by:ident, $item:literal, $docs:expr) => {
-        Methods([
+    ($class:ty, $by:ident, $item:literal) => {
+        [
             definition(
                 c"send",
                 method_kw!($class, |_py, this, arguments| {
                     let (item, timeout) = arguments.item_and_timeout("send", $item)?;
                     $by::send(this.get(), item, timeout).map(|()| none())
                 }),
-                $docs.send,
             ),
             definition(
                 c"try_send",
                 method_o!($class, |_py, this, item| $by::try_send(this.get(), item).map(boolean)),
-                $docs.try_send,
             ),
             definition(
                 c"send_batch",
@@ -179,42 +171,30 @@ macro_rules! sending {
                     let (batch, timeout) = arguments.item_and_timeout("send_batch", "batch")?;
                     $by::send_batch(this.get(), batch, timeout).map(|()| none())
                 }),
-                $docs.send_batch,
             ),
             definition(
                 c"try_send_batch",
                 method_o!($class, |_py, this, batch| $by::try_send_batch(this.get(), batch).map(number)),
-                $docs.try_send_batch,
             ),
             definition(
                 c"_send_ready",
                 method_o!($class, |_py, this, item| {
                     Ok(boolean(may_go_on() && $by::send_ready(this.get(), item)?))
                 }),
-                c"_send_ready($self, item, /)\n--\n\nSends a message if that needs no wait, and no pause.",
             ),
-        ])
+        ]
     };
-}
-
-/// What the documentation of those who receive says.
-struct ReceivingDocs {
-    receive: &'static CStr,
-    try_receive: &'static CStr,
-    receive_batch: &'static CStr,
-    try_receive_batch: &'static CStr,
 }
 
 /// The methods of those who receive, which do it by the functions of the trait `$by`.
 macro_rules! receiving {
-    ($class:ty, $by:ident, $docs:expr) => {
-        Methods([
+    ($class:ty, $by:ident) => {
+        [
             definition(
                 c"receive",
                 method_kw!($class, |py, this, arguments| {
                     $by::receive(this.get(), py, arguments.timeout("receive")?)
                 }),
-                $docs.receive,
             ),
             definition(
                 c"try_receive",
@@ -226,7 +206,6 @@ macro_rules! receiving {
                         true => Ok(default.map_or_else(none, |default| default.to_owned().into_ptr())),
                     }
                 }),
-                $docs.try_receive,
             ),
             definition(
                 c"receive_batch",
@@ -234,12 +213,10 @@ macro_rules! receiving {
                     let (n, timeout) = arguments.item_and_timeout("receive_batch", "n")?;
                     $by::receive_batch(this.get(), n, timeout).map(Bound::into_ptr)
                 }),
-                $docs.receive_batch,
             ),
             definition(
                 c"try_receive_batch",
                 method_o!($class, |_py, this, n| $by::try_receive_batch(this.get(), n).map(Bound::into_ptr)),
-                $docs.try_receive_batch,
             ),
             definition(
                 c"_receive_ready",
@@ -248,9 +225,8 @@ macro_rules! receiving {
                     let object = if is_ready { $by::receive_ready(this.get(), py)? } else { ptr::null_mut() };
                     Ok(if object.is_null() { nothing() } else { object })
                 }),
-                c"_receive_ready($self, /)\n--\n\nReceives a message if that needs no wait, and no pause.",
             ),
-        ])
+        ]
     };
 }
 
@@ -258,7 +234,7 @@ mod frames;
 mod items;
 mod pickled;
 
-static QUEUE: Methods<4> = Methods([
+static QUEUE: Methods<4> = [
     definition(
         c"put",
         method_kw!(Queue, |_py, this, arguments| {
@@ -272,12 +248,6 @@ static QUEUE: Methods<4> = Methods([
             let block = block.map_or(Ok(true), |block| block.is_truthy())?;
             this.get().put(item, block, timeout.filter(|timeout| !timeout.is_none())).map(|()| none())
         }),
-        c"put($self, item, block=True, timeout=None)\n--\n\n\
-          Puts an item into the queue, waiting while it is full.\n\n\
-          Args:\n    item: Any object.\n    block: Whether to wait.\n    timeout: Seconds to wait at most; None for ever.\n\n\
-          Raises:\n    Full: It stayed full.\n    ShutDown: The queue was shut down.\n    ValueError: A negative timeout.\n\n\
-          Example:\n    >>> import bchan\n    >>> q = bchan.Queue(maxsize=1)\n    >>> q.put('a')\n    \
-          >>> q.put('b', timeout=0.01)\n    Traceback (most recent call last):\n    ...\n    queue.Full\n",
     ),
     definition(
         c"put_nowait",
@@ -287,10 +257,6 @@ static QUEUE: Methods<4> = Methods([
             }
             this.get().put(item, false, None).map(|()| none())
         }),
-        c"put_nowait($self, item, /)\n--\n\n\
-          Puts an item into the queue; never waits.\n\n\
-          Raises:\n    Full: It is full.\n    ShutDown: The queue was shut down.\n\n\
-          Example:\n    >>> import bchan\n    >>> q = bchan.Queue()\n    >>> q.put_nowait('a')\n    >>> q.qsize()\n    1\n",
     ),
     definition(
         c"get",
@@ -305,12 +271,6 @@ static QUEUE: Methods<4> = Methods([
             let block = block.map_or(Ok(true), |block| block.is_truthy())?;
             this.get().get(py, block, timeout.filter(|timeout| !timeout.is_none()))
         }),
-        c"get($self, block=True, timeout=None)\n--\n\n\
-          Gets the next item, waiting for it.\n\n\
-          Args:\n    block: Whether to wait.\n    timeout: Seconds to wait at most; None for ever.\n\n\
-          Raises:\n    Empty: Nothing came.\n    ShutDown: The queue was shut down and is empty.\n    \
-          ValueError: A negative timeout.\n\n\
-          Example:\n    >>> import bchan\n    >>> q = bchan.Queue()\n    >>> q.put('a')\n    >>> q.get()\n    'a'\n",
     ),
     definition(
         c"get_nowait",
@@ -318,83 +278,82 @@ static QUEUE: Methods<4> = Methods([
             let object = this.get().get_quickly();
             if object.is_null() { this.get().get(py, false, None) } else { Ok(object) }
         }),
-        c"get_nowait($self, /)\n--\n\n\
-          Gets the next item; never waits.\n\n\
-          Raises:\n    Empty: There is none.\n    ShutDown: The queue was shut down and is empty.\n\n\
-          Example:\n    >>> import bchan\n    >>> bchan.Queue().get_nowait()\n    Traceback (most recent call last):\n    ...\n    \
-          _queue.Empty\n",
     ),
-]);
+];
 
 /// Tables of methods, of one class.
-type Tables = Vec<&'static [PyMethodDef]>;
+type Tables = Vec<&'static [Method]>;
 
-/// Sets the hot methods of a class of producers, consumers, channels or queues on it; returns the class.
+/// Sets the hot methods of a class of producers, consumers, channels or queues on it. `text_of` gives the
+/// signature and the docstring of a name.
 #[pyfunction]
-pub(crate) fn hot_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType>> {
+pub(crate) fn hot_methods(class: &Bound<'_, PyType>, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
     let tables: Tables = match () {
-        () if class.is_subclass_of::<Producer>()? => {
-            vec![&items::PRODUCER_SENDING.0, &items::PRODUCER_CLAIMS.0]
-        }
+        () if class.is_subclass_of::<Producer>()? => vec![&items::PRODUCER_SENDING, &items::PRODUCER_CLAIMS],
         () if class.is_subclass_of::<Consumer>()? => {
-            vec![&items::CONSUMER_RECEIVING.0, &items::CONSUMER_INTO.0, &items::CONSUMER_VIEWS.0]
+            vec![&items::CONSUMER_RECEIVING, &items::CONSUMER_INTO, &items::CONSUMER_VIEWS]
         }
         () if class.is_subclass_of::<Channel>()? => {
-            vec![&items::CHANNEL_SENDING.0, &items::CHANNEL_RECEIVING.0, &items::CHANNEL_INTO.0]
+            vec![&items::CHANNEL_SENDING, &items::CHANNEL_RECEIVING, &items::CHANNEL_INTO]
         }
-        () if class.is_subclass_of::<Queue>()? => vec![&QUEUE.0],
-        () => return Err(refusal(&class, "producers, consumers, channels or queues")),
+        () if class.is_subclass_of::<Queue>()? => vec![&QUEUE],
+        () => return Err(refusal(class, "producers, consumers, channels or queues")),
     };
-    set(class, tables)
+    set(class, tables, text_of)
 }
 
-/// Sets the hot methods of a class of producers, consumers or channels of bytes on it; returns the class.
+/// Sets the hot methods of a class of producers, consumers or channels of bytes on it.
 #[pyfunction]
-pub(crate) fn bytes_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType>> {
+pub(crate) fn bytes_methods(class: &Bound<'_, PyType>, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
     let tables: Tables = match () {
         () if class.is_subclass_of::<BytesProducer>()? => {
-            vec![&frames::PRODUCER_SENDING.0, &frames::PRODUCER_CLAIMS.0]
+            vec![&frames::PRODUCER_SENDING, &frames::PRODUCER_CLAIMS]
         }
         () if class.is_subclass_of::<BytesConsumer>()? => {
-            vec![&frames::CONSUMER_RECEIVING.0, &frames::CONSUMER_INTO.0, &frames::CONSUMER_VIEWS.0]
+            vec![&frames::CONSUMER_RECEIVING, &frames::CONSUMER_INTO, &frames::CONSUMER_VIEWS]
         }
         () if class.is_subclass_of::<Channel>()? => {
-            vec![&frames::CHANNEL_SENDING.0, &frames::CHANNEL_RECEIVING.0, &frames::CHANNEL_INTO.0]
+            vec![&frames::CHANNEL_SENDING, &frames::CHANNEL_RECEIVING, &frames::CHANNEL_INTO]
         }
-        () => return Err(refusal(&class, "producers, consumers or channels")),
+        () => return Err(refusal(class, "producers, consumers or channels")),
     };
-    set(class, tables)
+    set(class, tables, text_of)
 }
 
-/// Sets the hot methods of a class of producers, consumers or channels of pickled objects on it; returns the
-/// class.
+/// Sets the hot methods of a class of producers, consumers or channels of pickled objects on it.
 #[pyfunction]
-pub(crate) fn pickled_methods(class: Bound<'_, PyType>) -> PyResult<Bound<'_, PyType>> {
+pub(crate) fn pickled_methods(class: &Bound<'_, PyType>, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
     let tables: Tables = match () {
-        () if class.is_subclass_of::<PickledProducer>()? => vec![&pickled::PRODUCER_SENDING.0],
-        () if class.is_subclass_of::<PickledConsumer>()? => vec![&pickled::CONSUMER_RECEIVING.0],
+        () if class.is_subclass_of::<PickledProducer>()? => vec![&pickled::PRODUCER_SENDING],
+        () if class.is_subclass_of::<PickledConsumer>()? => vec![&pickled::CONSUMER_RECEIVING],
         () if class.is_subclass_of::<Channel>()? => {
-            vec![&pickled::CHANNEL_SENDING.0, &pickled::CHANNEL_RECEIVING.0]
+            vec![&pickled::CHANNEL_SENDING, &pickled::CHANNEL_RECEIVING]
         }
-        () => return Err(refusal(&class, "producers, consumers or channels")),
+        () => return Err(refusal(class, "producers, consumers or channels")),
     };
-    set(class, tables)
+    set(class, tables, text_of)
 }
 
 fn refusal(class: &Bound<'_, PyType>, what: &str) -> PyErr {
     PyTypeError::new_err(format!("class must be of {what}, got {class}"))
 }
 
-fn set<'py>(class: Bound<'py, PyType>, tables: Tables) -> PyResult<Bound<'py, PyType>> {
+fn set(class: &Bound<'_, PyType>, tables: Tables, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
     for method in tables.into_iter().flatten() {
-        // SAFETY: the definition is static, and CPython does not write to it.
-        let descriptor = unsafe {
-            let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), ptr::from_ref(method).cast_mut());
-            Bound::from_owned_ptr_or_err(class.py(), descriptor)?
-        };
-        // SAFETY: a static C string.
-        let name = unsafe { CStr::from_ptr(method.ml_name) };
-        class.setattr(name.to_string_lossy(), descriptor)?;
+        let name = method.name.to_string_lossy();
+        let text = CString::new(text_of.call1((&*name,))?.extract::<String>()?)?;
+        // Both stay for ever, as a class may.
+        let definition: &'static mut PyMethodDef = Box::leak(Box::new(PyMethodDef {
+            ml_name: method.name.as_ptr(),
+            ml_meth: method.function,
+            ml_flags: method.flags,
+            ml_doc: text.into_raw(),
+        }));
+        // SAFETY: nobody else has the definition, and it stays where it is.
+        let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_type_ptr(), definition) };
+        // SAFETY: a new reference, or null and an exception.
+        let descriptor = unsafe { Bound::from_owned_ptr_or_err(class.py(), descriptor)? };
+        class.setattr(&*name, descriptor)?;
     }
-    Ok(class)
+    Ok(())
 }

@@ -4,12 +4,14 @@ import threading
 from typing import Self, TypeVar
 
 from bchan import _core
+from bchan._calls import native
+from bchan._calls.queue import Passing
 
 T = TypeVar("T")
 
 
-@_core.hot_methods
-class SimpleQueue(_core.Queue[T]):
+@native(_core.hot_methods)
+class SimpleQueue(Passing[T], _core.Queue[T]):
     """Drop-in for `queue.SimpleQueue`: a queue without limit, and without `join`.
 
     Example:
@@ -31,8 +33,8 @@ class SimpleQueue(_core.Queue[T]):
         return self.qsize() == 0
 
 
-@_core.hot_methods
-class Queue(_core.Queue[T]):
+@native(_core.hot_methods)
+class Queue(Passing[T], _core.Queue[T]):
     """Drop-in for `queue.Queue`: first in, first out, between any number of threads.
 
     It runs on the same ring as a `Channel` of objects, and waits as one. A queue without a limit
