@@ -14,9 +14,9 @@ use loom::thread::JoinHandle;
 use crate::{check, drain};
 
 /// The one who dies.
-const VICTIM: u32 = 2;
+pub(crate) const VICTIM: u32 = 2;
 /// Another, who lives.
-const OTHER: u32 = 3;
+pub(crate) const OTHER: u32 = 3;
 
 fn shared(mode: Mode, capacity: usize, max_producers: usize) -> Channel {
     let config = Config { mode, item_size: 8, capacity, max_producers, is_shared: true, ..Config::default() };
@@ -24,7 +24,7 @@ fn shared(mode: Mode, capacity: usize, max_producers: usize) -> Channel {
 }
 
 /// Makes a handle of the process `pid`.
-fn of<T>(pid: u32, make: impl FnOnce() -> T) -> T {
+pub(crate) fn of<T>(pid: u32, make: impl FnOnce() -> T) -> T {
     be(pid);
     let made = make();
     be(1);
@@ -41,7 +41,7 @@ fn consumer(channel: &Channel, pid: u32) -> Consumer {
 
 /// Does work in a process that dies at `label`, or when it is through. Its handles remain, to be dropped when
 /// nobody looks at the channel any more: the model checker wants all memory back.
-fn kill<T: 'static>(
+pub(crate) fn kill<T: 'static>(
     pid: u32,
     label: &'static str,
     mut handles: T,
@@ -59,14 +59,14 @@ fn kill<T: 'static>(
 }
 
 /// Lives in a process of its own.
-fn live<T: 'static>(work: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+pub(crate) fn live<T: 'static>(work: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     thread::spawn(move || {
         be(OTHER);
         work()
     })
 }
 
-fn drop_as(pid: u32, handle: impl Sized) {
+pub(crate) fn drop_as(pid: u32, handle: impl Sized) {
     of(pid, || drop(handle));
 }
 

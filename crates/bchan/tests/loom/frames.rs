@@ -9,8 +9,8 @@ use loom::thread::JoinHandle;
 
 use crate::{check, passing};
 
-const ONE: usize = 10;
-const TWO: usize = 65;
+pub(crate) const ONE: usize = 10;
+pub(crate) const TWO: usize = 65;
 
 fn channel(mode: Mode, capacity: usize, max_producers: usize) -> Channel {
     Channel::of_frames(&Config { mode, capacity, max_producers, ..Config::default() }).unwrap()
@@ -37,7 +37,7 @@ fn message(id: u8, len: usize) -> Vec<u8> {
     vec![id; len]
 }
 
-fn try_send(tx: &mut FrameProducer, id: u8, len: usize) -> bool {
+pub(crate) fn try_send(tx: &mut FrameProducer, id: u8, len: usize) -> bool {
     tx.try_send(&message(id, len), id) == Ok(true)
 }
 
@@ -46,12 +46,12 @@ fn send(tx: &mut FrameProducer, id: u8, len: usize) -> Result<(), Stop> {
 }
 
 /// Which message it is, and how long, checked to be whole.
-fn checked(kind: u8, bytes: &[u8]) -> (u8, usize) {
+pub(crate) fn checked(kind: u8, bytes: &[u8]) -> (u8, usize) {
     assert!(bytes.iter().all(|byte| *byte == kind), "{kind} is torn");
     (kind, bytes.len())
 }
 
-fn try_receive(rx: &mut FrameConsumer) -> Option<(u8, usize)> {
+pub(crate) fn try_receive(rx: &mut FrameConsumer) -> Option<(u8, usize)> {
     let mut buffer = Vec::new();
     let kind = rx.try_receive(&mut buffer)?;
     Some(checked(kind, &buffer))
@@ -68,7 +68,7 @@ fn drain(rx: &mut FrameConsumer) -> Vec<(u8, usize)> {
     all
 }
 
-fn sorted(mut seen: Vec<(u8, usize)>) -> Vec<(u8, usize)> {
+pub(crate) fn sorted(mut seen: Vec<(u8, usize)>) -> Vec<(u8, usize)> {
     seen.sort_unstable();
     seen
 }

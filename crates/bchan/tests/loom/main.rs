@@ -27,6 +27,7 @@
 mod closing;
 mod death;
 mod frames;
+mod frames_death;
 mod lane;
 mod registration;
 mod several;
