@@ -42,8 +42,8 @@ pub mod wait;
 
 pub use channel::{
     Case, Channel, Config, Consumer, FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender,
-    Mode, Participant, Plain, Port, Producer, Receiver, Receiving, ReceivingFrames, Sender, Sending,
-    SendingFrames, Stats, Ticket, Woken, most_cases, wait_for_any,
+    Message, Messages, Mode, Participant, Plain, Port, Producer, Receiver, Receiving, ReceivingFrames, Room,
+    Sender, Sending, SendingFrames, Slots, Stats, Ticket, Woken, most_cases, wait_for_any,
 };
 pub use error::{ConfigError, HandleError, Stop};
 pub use layout::{FRAME_SLOT, MAX_CAPACITY, MAX_CONSUMERS, MAX_PRODUCERS};

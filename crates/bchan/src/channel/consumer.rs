@@ -3,6 +3,7 @@
 use std::ptr;
 
 use super::cases::Case;
+use super::claims::Messages;
 use super::seats::{Place, Ticket};
 use super::{Plain, lanes, shared};
 use crate::error::{HandleError, Stop};
@@ -10,6 +11,17 @@ use crate::wait::Deadline;
 
 /// Receiving, through a registered [`Consumer`] or a [`Receiver`](super::Receiver).
 pub trait Receiving {
+    /// Claims up to `wanted` messages (at least 1), as many as there are in one piece; `None` when there is none.
+    ///
+    /// # Panics
+    /// If `T` has not the channel's item size.
+    fn try_claim<T: Plain>(&mut self, wanted: usize) -> Option<Messages<'_, T, Self>>
+    where
+        Self: Sized,
+    {
+        Messages::claim(self, wanted)
+    }
+
     /// How many messages are this receiver's to read now, of the `wanted` (at least 1), in one piece; 0
     /// when there is none. Like [`peek`](Self::peek), but to be released at once: a shared ring counts
     /// these messages as received.
@@ -29,16 +41,18 @@ pub trait Receiving {
 
     /// Takes the first `n` of the messages that [`claim`](Self::claim) or [`peek`](Self::peek) gave off
     /// the channel. The others stay in it: they come again, in a shared ring to any receiver.
+    ///
+    /// # Panics
+    /// If there are not so many; then none is taken.
     fn release(&mut self, n: usize);
 
     /// Whether nothing more will ever come. Call it when nothing was there.
     fn is_ended(&mut self) -> bool;
 
-    /// Waits until there is a message, or the end. In a shared ring another receiver may be faster.
+    /// Waits until there is a message. In a shared ring another receiver may be faster.
     ///
     /// # Errors
-    /// [`Stop::Ended`] (or `Ok`, and then [`is_ended`](Self::is_ended)), [`Stop::TimedOut`] or
-    /// [`Stop::Interrupted`].
+    /// [`Stop::Ended`]: nothing more will ever come; [`Stop::TimedOut`] or [`Stop::Interrupted`].
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop>;
 
     /// Has an eventfd written once there may be a message or the end, unless that is so now: then true.

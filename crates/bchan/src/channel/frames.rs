@@ -1,5 +1,6 @@
 //! Messages of any length: handles, and what they do, over lanes and over a shared ring.
 
+use super::claims::{Message, Room};
 use super::seats::{Place, Role, Ticket};
 use super::{Channel, FramePort, Shared, lanes, shared};
 use crate::error::{HandleError, Stop};
@@ -8,6 +9,14 @@ use crate::wait::Deadline;
 
 /// Sending messages of any length, through a [`FrameProducer`] or a [`FrameSender`](super::FrameSender).
 pub trait SendingFrames {
+    /// Claims room for a message of `len` bytes, at most [`max_len`](Self::max_len); `None` if there is not so much.
+    fn try_claim(&mut self, len: usize) -> Option<Room<'_, Self>>
+    where
+        Self: Sized,
+    {
+        Room::claim(self, len)
+    }
+
     /// Whether room for a message of `len` bytes is this sender's now; all of it or none. Like
     /// [`reserve`](Self::reserve), but to be committed at once.
     fn claim(&mut self, len: usize) -> bool;
@@ -100,6 +109,14 @@ pub trait SendingFrames {
 
 /// Receiving messages of any length, through a [`FrameConsumer`] or a [`FrameReceiver`](super::FrameReceiver).
 pub trait ReceivingFrames {
+    /// Claims the next message, if there is one.
+    fn try_claim(&mut self) -> Option<Message<'_, Self>>
+    where
+        Self: Sized,
+    {
+        Message::claim(self)
+    }
+
     /// The next message, this receiver's to read now, if there is one. Like [`peek`](Self::peek), but to be
     /// released at once.
     fn claim(&mut self) -> Option<Frame>;
@@ -127,11 +144,10 @@ pub trait ReceivingFrames {
     /// Whether nothing more will ever come. Call it when nothing was there.
     fn is_ended(&mut self) -> bool;
 
-    /// Waits until there is a message, or the end. In a shared ring another receiver may be faster.
+    /// Waits until there is a message. In a shared ring another receiver may be faster.
     ///
     /// # Errors
-    /// [`Stop::Ended`] (or `Ok`, and then [`is_ended`](Self::is_ended)), [`Stop::TimedOut`] or
-    /// [`Stop::Interrupted`].
+    /// [`Stop::Ended`]: nothing more will ever come; [`Stop::TimedOut`] or [`Stop::Interrupted`].
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop>;
 
     /// Has an eventfd written once there may be a message or the end, unless that is so now: then true.

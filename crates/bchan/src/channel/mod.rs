@@ -2,6 +2,7 @@
 
 mod bitmap;
 mod cases;
+mod claims;
 mod consumer;
 mod frames;
 #[cfg(not(loom))]
@@ -14,6 +15,7 @@ mod seats;
 mod shared;
 
 pub use cases::{Case, Woken, most_cases, wait_for_any};
+pub use claims::{Message, Messages, Room, Slots};
 pub use consumer::{Consumer, Receiving};
 pub use frames::{FrameConsumer, FrameProducer, ReceivingFrames, SendingFrames};
 pub use plain::Plain;

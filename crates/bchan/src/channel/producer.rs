@@ -3,6 +3,7 @@
 use std::ptr;
 
 use super::cases::Case;
+use super::claims::Slots;
 use super::seats::{Place, Ticket};
 use super::{Plain, lanes, shared};
 use crate::error::{HandleError, Stop};
@@ -10,6 +11,18 @@ use crate::wait::Deadline;
 
 /// Sending, through a registered [`Producer`] or a [`Sender`](super::Sender).
 pub trait Sending {
+    /// Claims up to `wanted` slots (at least 1), as many as are free in one piece; `None` when there is none. What
+    /// was claimed and not yet committed is what one gets again.
+    ///
+    /// # Panics
+    /// If `T` has not the channel's item size.
+    fn try_claim<T: Plain>(&mut self, wanted: usize) -> Option<Slots<'_, T, Self>>
+    where
+        Self: Sized,
+    {
+        Slots::claim(self, wanted)
+    }
+
     /// How many slots are this sender's to write now, of the `wanted` (at least 1), in one piece; 0 when
     /// full. Like [`reserve`](Self::reserve), but to be committed at once: a shared ring counts these
     /// slots as messages.
@@ -28,6 +41,9 @@ pub trait Sending {
     ///
     /// # Errors
     /// [`Stop::Closed`]: the channel was closed, and none of them is sent.
+    ///
+    /// # Panics
+    /// If there are not so many; then none is sent.
     fn commit(&mut self, n: usize) -> Result<(), Stop>;
 
     /// Whether the channel was closed.

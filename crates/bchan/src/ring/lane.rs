@@ -72,6 +72,8 @@ pub(crate) struct Writer {
     tail: u64,
     /// The last `lane.head` seen: at most that far behind, so free slots are never overstated.
     cached_head: u64,
+    /// How many slots from `tail` on are claimed, of those that are free.
+    claimed: u64,
 }
 
 impl Writer {
@@ -80,7 +82,7 @@ impl Writer {
         // Relaxed: whoever took the lane's bit in the registry synchronised with who left it.
         let tail = lane.tail.load(Ordering::Relaxed);
         let cached_head = tail.wrapping_sub(capacity);
-        Self { lane, capacity, tail, cached_head }
+        Self { lane, capacity, tail, cached_head, claimed: 0 }
     }
 
     /// How many slots can be written now, of the `wanted` (at least 1).
@@ -114,17 +116,37 @@ impl Writer {
         self.lane.slots.contiguous(self.tail, n)
     }
 
-    /// The next `n` slots, which must be free and contiguous.
+    /// Claims the next `n` slots, which must be free.
     #[inline]
-    pub(crate) fn claim(&self, n: usize) -> *mut u8 {
-        debug_assert!(n as u64 <= self.cached_free() && n <= self.contiguous(n));
+    pub(crate) fn claim(&mut self, n: usize) {
+        debug_assert!(n as u64 <= self.cached_free());
+        self.claimed = self.claimed.max(n as u64);
+    }
+
+    /// How many slots are claimed.
+    #[inline]
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed as usize
+    }
+
+    /// Gives up what is claimed.
+    #[inline]
+    pub(crate) fn give_up(&mut self) {
+        self.claimed = 0;
+    }
+
+    /// The next `n` slots, which must be claimed and contiguous.
+    #[inline]
+    pub(crate) fn slots(&self, n: usize) -> *mut u8 {
+        debug_assert!(n as u64 <= self.claimed && n <= self.contiguous(n));
         self.lane.slots.to_write(self.tail, n)
     }
 
-    /// Hands the next `n` slots, which must be free and written, to the reader.
+    /// Hands the next `n` slots, which must be claimed and written, to the reader, and gives up the others.
     #[inline]
     pub(crate) fn publish(&mut self, n: usize) {
-        assert!(n as u64 <= self.cached_free(), "more slots than are free");
+        assert!(n as u64 <= self.claimed, "more slots than were claimed");
+        self.claimed = 0;
         self.tail = self.tail.wrapping_add(n as u64);
         // Release: publishes the slots; pairs with the Acquire in the reader's `refresh`.
         self.lane.tail.store(self.tail, Ordering::Release);
@@ -157,6 +179,8 @@ pub(crate) struct Reader {
     head: u64,
     /// The last `lane.tail` seen: at most that far behind, so messages are never overstated.
     cached_tail: u64,
+    /// How many messages from `head` on are claimed, of those that are available.
+    claimed: u64,
 }
 
 impl Reader {
@@ -165,13 +189,13 @@ impl Reader {
         // Relaxed: whoever took the consumer's place synchronised with who left it.
         let head = lane.head.load(Ordering::Relaxed);
         let is_sealed = lane.bell.verdict.load(Ordering::Relaxed) == head.wrapping_add(1);
-        Self { lane, capacity: if is_sealed { 0 } else { capacity }, head, cached_tail: head }
+        Self { lane, capacity: if is_sealed { 0 } else { capacity }, head, cached_tail: head, claimed: 0 }
     }
 
     /// Reads no more: what the producer may still publish here, it will take back.
     pub(crate) fn seal(&mut self) {
         self.cached_tail = self.head;
-        self.capacity = 0;
+        (self.capacity, self.claimed) = (0, 0);
     }
 
     /// How many messages can be read now, of the `wanted` (at least 1).
@@ -203,6 +227,25 @@ impl Reader {
     #[inline]
     pub(crate) fn contiguous(&self, n: usize) -> usize {
         self.lane.slots.contiguous(self.head, n)
+    }
+
+    /// Claims the next `n` messages, which must be available.
+    #[inline]
+    pub(crate) fn claim(&mut self, n: usize) {
+        debug_assert!(n as u64 <= self.cached_tail.wrapping_sub(self.head));
+        self.claimed = self.claimed.max(n as u64);
+    }
+
+    /// Claims up to `wanted` messages, as many as there are in one piece; tells how many.
+    #[inline]
+    pub(crate) fn claim_some(&mut self, wanted: usize) -> usize {
+        let available = self.available(wanted);
+        if available == 0 {
+            return 0;
+        }
+        let n = self.contiguous(available);
+        self.claim(n);
+        n
     }
 
     /// The next `n` messages, which must be available and contiguous.
@@ -237,10 +280,11 @@ impl Reader {
         self.head
     }
 
-    /// Gives the next `n` slots, which must have been available, back to the writer.
+    /// Gives the next `n` slots, which must be claimed, back to the writer, and keeps the others.
     #[inline]
     pub(crate) fn release(&mut self, n: usize) {
-        assert!(n as u64 <= self.cached_tail.wrapping_sub(self.head), "more messages than there are");
+        assert!(n as u64 <= self.claimed, "more messages than were claimed");
+        self.claimed = 0;
         self.head = self.head.wrapping_add(n as u64);
         // Release: done reading them; pairs with the Acquire in the writer's `refresh`.
         self.lane.head.store(self.head, Ordering::Release);

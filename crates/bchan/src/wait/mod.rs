@@ -6,6 +6,7 @@ mod broadcast;
 mod deadline;
 mod event;
 mod futex;
+mod park;
 mod patience;
 #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), path = "no_sentry.rs")]
 pub(crate) mod sentry;
@@ -18,6 +19,7 @@ pub use barrier::Barrier;
 pub(crate) use broadcast::Broadcast;
 pub use deadline::Deadline;
 pub(crate) use event::{Event, Reach, Waking};
+pub(crate) use park::{Look, Point, Waiter, park_until};
 pub(crate) use patience::Patience;
 pub use sentry::check_alarms;
 pub use spin::Spin;

@@ -1,6 +1,8 @@
 //! Room written in place, and messages read in place.
 
-use bchan::{Frame, ReceivingFrames, SendingFrames};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bchan::{Deadline, Frame, ReceivingFrames, SendingFrames, Stop};
 
 use crate::{Case, content, fill, front, over_every_configuration, receive};
 
@@ -11,6 +13,8 @@ over_every_configuration! {
     a_message_looked_at_stays_until_released
     reservation_of_a_dropped_producer_is_given_back
     the_next_reader_goes_on_where_the_last_one_was
+    more_than_was_claimed_is_not_sent
+    claim_that_is_dropped_sends_nothing_and_takes_nothing
 }
 
 const fn plain(len: usize) -> Frame {
@@ -151,4 +155,51 @@ fn the_next_reader_goes_on_where_the_last_one_was(case: &Case) {
         rx.hand_back();
         assert_eq!(receive(&mut rx), Some((5, message)));
     }
+}
+
+fn is_refused(work: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(work)).is_err()
+}
+
+/// Also where the ring has room for it, which held other messages before.
+fn more_than_was_claimed_is_not_sent(case: &Case) {
+    if case.capacity < 2 {
+        return;
+    }
+    let channel = case.channel();
+    let (mut tx, mut rx) = (channel.frame_producer().unwrap(), channel.frame_consumer().unwrap());
+    tx.try_send(&content(0, 0, case.capacity * 64), 0).unwrap();
+    receive(&mut rx).unwrap();
+    assert!(is_refused(|| _ = tx.commit(plain(0))), "nothing was claimed");
+    assert!(tx.reserve(1));
+    assert!(is_refused(|| _ = tx.commit(plain(65))));
+    tx.abort();
+    let room = tx.try_claim(10).unwrap();
+    assert!(is_refused(|| _ = room.commit(11, 0)));
+    assert!(rx.try_claim().is_none());
+    tx.try_claim(10).unwrap().commit(0, 3).unwrap();
+    assert!(is_refused(|| _ = tx.commit(plain(0))));
+    assert_eq!(receive(&mut rx), Some((3, Vec::new())));
+    assert!(is_refused(|| rx.release()), "nothing is claimed");
+    assert_eq!((channel.stats().sent, channel.stats().received), (2, 2));
+}
+
+fn claim_that_is_dropped_sends_nothing_and_takes_nothing(case: &Case) {
+    let channel = case.channel();
+    let (mut tx, mut rx) = (channel.frame_producer().unwrap(), channel.frame_consumer().unwrap());
+    for len in case.lengths() {
+        drop(tx.try_claim(case.capacity * 64).unwrap());
+        assert!(channel.is_empty() && rx.try_claim().is_none());
+        let message = content(0, len as u64, len);
+        let mut room = tx.try_claim(case.capacity * 64).unwrap();
+        room.as_mut_slice()[..len].copy_from_slice(&message);
+        room.commit(len, 9).unwrap();
+        drop(rx.try_claim().unwrap());
+        assert_eq!(channel.len(), 1);
+        let claimed = rx.try_claim().unwrap();
+        assert_eq!((claimed.kind(), claimed.as_slice()), (9, &message[..]));
+        claimed.release();
+    }
+    drop(tx);
+    assert_eq!(rx.wait_for_message(Deadline::NEVER), Err(Stop::Ended), "the end is said in one way");
 }

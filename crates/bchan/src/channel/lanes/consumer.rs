@@ -12,7 +12,7 @@ use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Reader;
 use crate::sync::{Arc, Ordering};
-use crate::wait::{Barrier, Deadline, Spin, Waking};
+use crate::wait::{Barrier, Deadline, Look, Spin, Waiter, Waking, park_until};
 
 /// The consumer's handle.
 ///
@@ -85,12 +85,11 @@ impl Consumer {
         self.answer();
         for _ in 0..self.rota.len() {
             let next = self.rota.advance();
-            let reader = &mut self.readers[next];
-            let available = reader.available(wanted);
-            if available > 0 {
+            let claimed = self.readers[next].claim_some(wanted);
+            if claimed > 0 {
                 self.rota.serve();
                 (self.current, self.turn) = (next, TURN);
-                return reader.contiguous(available);
+                return claimed;
             }
         }
         keep_watch(&self.shared);
@@ -162,32 +161,8 @@ impl Consumer {
         self.message_or_end().or(spun.filter(|_| !parks))
     }
 
-    fn park_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
-        let shared = self.shared.clone();
-        loop {
-            shared.arrivals().prepare();
-            kill_point!("lane.rest.prepared");
-            let waking = match self.rest() {
-                Rest::Calm => shared.arrivals().park(deadline),
-                Rest::Rung => {
-                    shared.arrivals().cancel();
-                    deadline.passed()
-                }
-                Rest::Over(outcome) => {
-                    shared.arrivals().cancel();
-                    return outcome;
-                }
-            };
-            match waking {
-                Waking::Woken => {}
-                Waking::TimedOut => return self.message_or_end().unwrap_or(Err(Stop::TimedOut)),
-                Waking::Interrupted => return Err(Stop::Interrupted),
-            }
-        }
-    }
-
     /// Stops watching all lanes, once it was said that we wait, and looks once more.
-    fn rest(&mut self) -> Rest {
+    fn rest(&mut self) -> Look {
         self.stop_watching();
         // Forbids: a sender misses that we wait, and we miss what it did.
         self.barrier.heavy();
@@ -202,17 +177,18 @@ impl Consumer {
 
     /// The last step of [`rest`](Self::rest), for one who looks again if a bell has rung for nothing.
     pub(in crate::channel) fn is_ready_after_barrier(&mut self) -> bool {
-        !matches!(self.rest_after_barrier(), Rest::Calm)
+        self.rest_after_barrier() != Look::Nothing
     }
 
-    fn rest_after_barrier(&mut self) -> Rest {
+    fn rest_after_barrier(&mut self) -> Look {
         self.look_at_left();
         match self.message_or_end() {
-            Some(outcome) => Rest::Over(outcome),
+            Some(outcome) => Look::Over(outcome),
             // A bell that rang since then, for a message long received, put its lane back into the
             // rota: the lane is watched, so it would not ring again.
-            None if self.rota.len() > 0 => Rest::Rung,
-            None => Rest::Calm,
+            None if self.rota.len() > 0 => Look::Again,
+            // The next message will ring.
+            None => Look::Nothing,
         }
     }
 
@@ -278,24 +254,45 @@ impl Consumer {
     }
 }
 
-/// What a consumer finds that is about to rest.
-enum Rest {
-    /// Nothing: the next message will ring.
-    Calm,
-    /// Nothing, but a lane is watched again: it would not ring.
-    Rung,
-    /// A message, or the end.
-    Over(Result<(), Stop>),
+/// A consumer that waits for a message, or the end, while it watches no lane.
+impl Waiter for Consumer {
+    type Ticket = ();
+
+    fn prepare(&mut self) {
+        self.shared.arrivals().prepare();
+        kill_point!("lane.rest.prepared");
+        self.stop_watching();
+    }
+
+    fn cancel(&mut self, (): ()) {
+        self.shared.arrivals().cancel();
+    }
+
+    fn park(&mut self, (): (), deadline: Deadline) -> Waking {
+        self.shared.arrivals().park(deadline)
+    }
+
+    fn look(&mut self) -> Look {
+        self.rest_after_barrier()
+    }
+
+    /// The look has done so.
+    fn keep_watch(&self) -> bool {
+        false
+    }
+
+    fn barrier(&self) -> Barrier {
+        self.barrier
+    }
 }
 
 impl Receiving for Consumer {
     #[inline(always)]
     fn claim(&mut self, wanted: usize) -> usize {
         if self.turn > 0 {
-            let reader = &mut self.readers[self.current];
-            let available = reader.available(wanted);
-            if available > 0 {
-                return reader.contiguous(available);
+            let claimed = self.readers[self.current].claim_some(wanted);
+            if claimed > 0 {
+                return claimed;
             }
         }
         self.poll_others(wanted)
@@ -343,7 +340,7 @@ impl Receiving for Consumer {
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
         let start = Instant::now();
         let spun = self.spin_for_message(start, deadline);
-        let outcome = spun.unwrap_or_else(|| self.park_for_message(deadline));
+        let outcome = spun.unwrap_or_else(|| park_until(self, deadline));
         self.spin.learn(&self.shared.tuning, start.elapsed());
         outcome
     }
@@ -353,9 +350,9 @@ impl Receiving for Consumer {
         loop {
             shared.arrivals().arm(alarm);
             match self.rest() {
-                Rest::Calm => return false,
-                Rest::Rung => {}
-                Rest::Over(_) => return true,
+                Look::Nothing => return false,
+                Look::Again => {}
+                Look::Over(_) => return true,
             }
         }
     }
@@ -393,6 +390,7 @@ impl Receiving for Consumer {
 unsafe fn take<T: Plain>(shared: &Shared, reader: &mut Reader, barrier: Barrier) -> T {
     // SAFETY: the caller's promise, and any bytes are a `T`.
     let item = unsafe { reader.front(1).cast::<T>().read_unaligned() };
+    reader.claim(1);
     release(shared, reader, barrier, 1);
     item
 }

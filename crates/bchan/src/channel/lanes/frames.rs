@@ -17,13 +17,11 @@ use crate::wait::Deadline;
 #[derive(Debug)]
 pub(in crate::channel) struct FrameProducer {
     tx: Producer,
-    /// Slots claimed and not yet committed.
-    open: usize,
 }
 
 impl FrameProducer {
     pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
-        Self { tx: Producer::at(place, shared), open: 0 }
+        Self { tx: Producer::at(place, shared) }
     }
 
     pub(in crate::channel) fn place(&mut self) -> &mut Place {
@@ -37,7 +35,7 @@ impl SendingFrames for FrameProducer {
         let slots = slots_for(len);
         let is_free = slots <= self.tx.writer.capacity() && self.tx.free(slots, slots) == slots;
         if is_free {
-            self.open = slots;
+            self.tx.writer.claim(slots);
         }
         is_free
     }
@@ -49,14 +47,13 @@ impl SendingFrames for FrameProducer {
 
     #[inline(always)]
     fn room(&self) -> *mut u8 {
-        self.tx.writer.claim(self.open)
+        self.tx.writer.slots(self.tx.writer.claimed())
     }
 
     #[inline(always)]
     fn commit(&mut self, frame: Frame) -> Result<(), Stop> {
         let slots = frame.slots();
-        let open = std::mem::take(&mut self.open);
-        assert!(slots <= open, "more bytes than were claimed");
+        assert!(slots <= self.tx.writer.claimed(), "more bytes than were claimed");
         let lengths = *self.tx.writer.lane.lengths();
         let (tail, sent) = (self.tx.writer.tail(), &lengths.counters().sent);
         lengths.say(tail, frame);
@@ -70,7 +67,7 @@ impl SendingFrames for FrameProducer {
     }
 
     fn abort(&mut self) {
-        self.open = 0;
+        self.tx.writer.give_up();
     }
 
     #[inline(always)]
@@ -113,7 +110,10 @@ impl ReceivingFrames for FrameConsumer {
     #[inline(always)]
     fn claim(&mut self) -> Option<Frame> {
         if self.open.is_none() && self.rx.claim(1) > 0 {
-            self.open = Some(self.rx.readers[self.rx.current].frame());
+            let reader = &mut self.rx.readers[self.rx.current];
+            let frame = reader.frame();
+            reader.claim(frame.slots());
+            self.open = Some(frame);
         }
         self.open
     }

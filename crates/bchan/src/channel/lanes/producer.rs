@@ -11,7 +11,7 @@ use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Writer;
 use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Barrier, Deadline, Event, Spin, WakePolicy, Waking};
+use crate::wait::{Barrier, Deadline, Event, Look, Spin, Waiter, WakePolicy, Waking, park_until};
 
 /// A producer's handle.
 #[derive(Debug)]
@@ -124,34 +124,14 @@ impl Producer {
     }
 
     fn park_for_space(&mut self, n: usize, deadline: Deadline) -> Result<(), Stop> {
-        let mut has_patience =
-            self.shared.tuning.wake == WakePolicy::HalfDrained && n <= self.writer.capacity() / 2;
-        loop {
-            match has_patience {
-                true => self.space().prepare_patiently(),
-                false => self.space().prepare(),
-            }
-            // Forbids: the consumer misses that we wait, and we miss its release.
-            self.barrier.heavy();
-            if let Some(outcome) = self.space_or_closed(n) {
-                self.space().cancel();
-                return outcome;
-            }
-            let waking = if keep_watch(&self.shared) {
-                self.space().cancel();
-                deadline.passed()
-            } else {
-                self.space().park(if has_patience { deadline.within(Self::PATIENCE) } else { deadline })
-            };
-            match waking {
-                Waking::Woken => {}
-                Waking::TimedOut if has_patience && deadline.passed() == Waking::Woken => {
-                    has_patience = false
-                }
-                Waking::TimedOut => return self.space_or_closed(n).unwrap_or(Err(Stop::TimedOut)),
-                Waking::Interrupted => return Err(Stop::Interrupted),
+        if self.shared.tuning.wake == WakePolicy::HalfDrained && n <= self.writer.capacity() / 2 {
+            let mut patient = ForSpace { tx: self, n, is_patient: true };
+            match park_until(&mut patient, deadline.within(Self::PATIENCE)) {
+                Err(Stop::TimedOut) if deadline.passed() == Waking::Woken => {}
+                outcome => return outcome,
             }
         }
+        park_until(&mut ForSpace { tx: self, n, is_patient: false }, deadline)
     }
 
     pub(in crate::channel) fn space_or_closed(&mut self, n: usize) -> Option<Result<(), Stop>> {
@@ -178,11 +158,52 @@ impl Producer {
     }
 }
 
+/// A producer that waits for `n` slots.
+struct ForSpace<'a> {
+    tx: &'a mut Producer,
+    n: usize,
+    /// Whether it need not be woken before half the ring is free.
+    is_patient: bool,
+}
+
+impl Waiter for ForSpace<'_> {
+    type Ticket = ();
+
+    fn prepare(&mut self) {
+        match self.is_patient {
+            true => self.tx.space().prepare_patiently(),
+            false => self.tx.space().prepare(),
+        }
+    }
+
+    fn cancel(&mut self, (): ()) {
+        self.tx.space().cancel();
+    }
+
+    fn park(&mut self, (): (), deadline: Deadline) -> Waking {
+        self.tx.space().park(deadline)
+    }
+
+    fn look(&mut self) -> Look {
+        self.tx.space_or_closed(self.n).map_or(Look::Nothing, Look::Over)
+    }
+
+    fn keep_watch(&self) -> bool {
+        keep_watch(&self.tx.shared)
+    }
+
+    fn barrier(&self) -> Barrier {
+        self.tx.barrier
+    }
+}
+
 impl Sending for Producer {
     #[inline(always)]
     fn claim(&mut self, wanted: usize) -> usize {
         let free = self.free(wanted, 1);
-        self.writer.contiguous(free)
+        let n = self.writer.contiguous(free);
+        self.writer.claim(n);
+        n
     }
 
     #[inline]
@@ -192,12 +213,13 @@ impl Sending for Producer {
 
     #[inline(always)]
     fn slots(&self, n: usize) -> *mut u8 {
-        self.writer.claim(n)
+        self.writer.slots(n)
     }
 
     #[inline(always)]
     fn commit(&mut self, n: usize) -> Result<(), Stop> {
         if self.is_closed() {
+            self.writer.give_up();
             return Err(Stop::Closed);
         }
         kill_point!("lane.commit.begun");

@@ -5,7 +5,6 @@
 //! woken, as for items.
 
 use std::borrow::Borrow;
-use std::time::Instant;
 
 use super::Port;
 use super::handles::PassesOn;
@@ -21,7 +20,7 @@ use crate::ring::frames::{Frame, slots_for};
 use crate::ring::intent::Witness;
 use crate::ring::vyukov::Claim;
 use crate::sync::Arc;
-use crate::wait::{Broadcast, Deadline, Spin, Waking};
+use crate::wait::{Broadcast, Deadline, Spin};
 
 impl Port {
     fn room(&self) -> Broadcast<'_> {
@@ -152,37 +151,7 @@ impl FramePort {
 
     /// Waits until `slots` are free, or were a moment ago.
     fn wait_for_room(&self, slots: usize, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
-        let start = Instant::now();
-        let tuning = &self.0.shared.tuning;
-        let outcome = match spin.until(tuning, start, deadline, || self.is_ready_for_frame(slots)) {
-            Some(outcome) => outcome.inspect(|()| self.0.room().count_spin()),
-            None => self.park_for_room(slots, deadline),
-        };
-        spin.learn(tuning, start.elapsed());
-        outcome
-    }
-
-    fn park_for_room(&self, slots: usize, deadline: Deadline) -> Result<(), Stop> {
-        loop {
-            let ticket = self.0.room().prepare();
-            // Forbids: whoever makes space misses that we wait, and we miss what they did.
-            self.0.shared.barrier.heavy();
-            if self.is_ready_for_frame(slots) {
-                return Ok(());
-            }
-            if keep_watch(&self.0.shared) {
-                continue;
-            }
-            let waking = self.0.room().park(ticket, deadline);
-            if self.is_ready_for_frame(slots) {
-                return Ok(());
-            }
-            match waking {
-                Waking::Woken => {}
-                Waking::TimedOut => return Err(Stop::TimedOut),
-                Waking::Interrupted => return Err(Stop::Interrupted),
-            }
-        }
+        self.0.wait(self.0.room(), || self.is_ready_for_frame(slots), spin, deadline)
     }
 
     /// Has `alarm` written when there may be room for `len` bytes, unless there is now: then true.

@@ -16,7 +16,7 @@ use crate::process::kill_point;
 use crate::ring::intent::Witness;
 use crate::ring::vyukov::{Claim, NoSlot, Ring, Turns};
 use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Deadline, Event, Spin, Waking};
+use crate::wait::{Barrier, Deadline, Event, Look, Point, Spin, Waiter, Waking, park_until};
 
 /// A way to send to and receive from a shared ring that all threads can use at once.
 #[derive(Debug)]
@@ -445,17 +445,19 @@ impl Port {
         self.wait(self.space(), || self.is_ready_to_send(), spin, deadline)
     }
 
-    /// Waits until there is a message, or was a moment ago, or the end.
+    /// Waits until there is a message, or was a moment ago.
     ///
     /// # Errors
-    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
+    /// [`Stop::Ended`], [`Stop::TimedOut`] or [`Stop::Interrupted`].
     pub(super) fn wait_for_message(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
-        self.wait(self.shared.arrivals(), || self.is_ready_to_receive(), spin, deadline)
+        self.wait(self.shared.arrivals(), || self.is_ready_to_receive(), spin, deadline)?;
+        if !self.ring.has_message() && self.is_ended() { Err(Stop::Ended) } else { Ok(()) }
     }
 
-    fn wait(
+    /// Waits at a point until `is_ready`, or until it was a moment ago.
+    pub(super) fn wait(
         &self,
-        event: Event<'_>,
+        point: impl Point,
         is_ready: impl Fn() -> bool,
         spin: &mut Spin,
         deadline: Deadline,
@@ -463,37 +465,11 @@ impl Port {
         let start = Instant::now();
         let tuning = &self.shared.tuning;
         let outcome = match spin.until(tuning, start, deadline, &is_ready) {
-            Some(outcome) => outcome.inspect(|()| event.count_spin()),
-            None => self.park(event, is_ready, deadline),
+            Some(outcome) => outcome.inspect(|()| point.count_spin()),
+            None => park_until(&mut AtPort { shared: &self.shared, point, is_ready }, deadline),
         };
         spin.learn(tuning, start.elapsed());
         outcome
-    }
-
-    fn park(&self, event: Event<'_>, is_ready: impl Fn() -> bool, deadline: Deadline) -> Result<(), Stop> {
-        loop {
-            event.prepare();
-            // Forbids: whoever makes it ready misses that we wait, and we miss what they did.
-            self.shared.barrier.heavy();
-            if is_ready() {
-                event.cancel();
-                return Ok(());
-            }
-            let waking = if keep_watch(&self.shared) {
-                event.cancel();
-                deadline.passed()
-            } else {
-                event.park(deadline)
-            };
-            if is_ready() {
-                return Ok(());
-            }
-            match waking {
-                Waking::Woken => {}
-                Waking::TimedOut => return Err(Stop::TimedOut),
-                Waking::Interrupted => return Err(Stop::Interrupted),
-            }
-        }
     }
 
     /// Has `alarm` written when there is space, unless there is now: then true.
@@ -526,5 +502,40 @@ impl Port {
         if !witness.counts(n > 0) {
             self.ring.peeked.fetch_add(n as u64, Ordering::Relaxed);
         }
+    }
+}
+
+/// One that waits at a ring which all share.
+struct AtPort<'a, P, F> {
+    shared: &'a Arc<Shared>,
+    point: P,
+    is_ready: F,
+}
+
+impl<P: Point, F: Fn() -> bool> Waiter for AtPort<'_, P, F> {
+    type Ticket = P::Ticket;
+
+    fn prepare(&mut self) -> P::Ticket {
+        self.point.prepare()
+    }
+
+    fn cancel(&mut self, _: P::Ticket) {
+        self.point.cancel();
+    }
+
+    fn park(&mut self, ticket: P::Ticket, deadline: Deadline) -> Waking {
+        self.point.park(ticket, deadline)
+    }
+
+    fn look(&mut self) -> Look {
+        Look::of((self.is_ready)())
+    }
+
+    fn keep_watch(&self) -> bool {
+        keep_watch(self.shared)
+    }
+
+    fn barrier(&self) -> Barrier {
+        self.shared.barrier
     }
 }
