@@ -55,6 +55,8 @@ fn claimed_messages_come_when_they_are_committed_and_not_before() {
             // SAFETY: four slots are ours until they are committed.
             (0..4).for_each(|i| unsafe { slots.add(i).write(i as u64) });
             tx.commit(1).unwrap();
+            // The others went back, and hold what was written there.
+            assert_eq!(tx.reserve(3), 3);
             tx.commit(2).unwrap();
         });
         let mut seen = Vec::new();
