@@ -146,12 +146,12 @@ def drain_what_is_there(ch: Any) -> None:
 def test_exec_amid_claims_of_other_threads_leaves_the_channel_usable(dtype: Any) -> None:
     many: dict[Any, Any] = {
         "u8": np.arange(200, dtype="u8"),
-        bytes: b"x" * 200_000,
-        object: ["x" * 5_000] * 20,
+        bytes: b"x" * 1_000_000,
+        object: ["x" * 50_000] * 20,
     }
     one: Any = {"u8": 7, bytes: b"7", object: ("7",)}[dtype]
     for turn in range(12):
-        ch = Channel(dtype, 256 if dtype == "u8" else 1 << 14, "mpmc", shared=True)
+        ch = Channel(dtype, 256 if dtype == "u8" else 1 << 16, "mpmc", shared=True)
 
         def send(ch: Channel = ch) -> None:
             while True:
@@ -240,13 +240,16 @@ def test_a_child_that_lives_on_does_not_hide_its_parents_exec(word: Any) -> None
 def test_a_program_that_executes_itself_is_another_participant() -> None:
     ch = Channel("u8", 64, "mpsc", max_producers=3, shared=True)
     tx, rx, ours = ch.producer(), ch.consumer(), ch.producer()
+    ours.send(0)
+    assert rx.receive() == 0
     again = dedent(
         """
-        import os, sys, bchan
+        import os, sys, time, bchan
         ch = bchan._sharing.look(int(sys.argv[1]))
         with ch.producer() as tx:
             tx.send(os.getpid())
             tx.send(ch.active_producers)
+        time.sleep(600)
         """
     )
 
