@@ -1,5 +1,5 @@
 //! Dying at a labelled place: `BCHAN_KILL_AT=label` or `label:n` has the process kill itself as it gets
-//! there for the n-th time.
+//! there for the n-th time; with `BCHAN_KILL_BY=exec` it executes another program instead.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +21,11 @@ pub(crate) fn reach(label: &str) {
         && target.label == label
         && target.left.fetch_sub(1, Ordering::Relaxed) == 1
     {
+        if std::env::var("BCHAN_KILL_BY").is_ok_and(|way| way == "exec") {
+            let error =
+                std::os::unix::process::CommandExt::exec(std::process::Command::new("sleep").arg("600"));
+            panic!("sleep: {error}");
+        }
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }

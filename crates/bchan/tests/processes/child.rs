@@ -25,12 +25,14 @@ pub struct Order {
     pub seed: u64,
     /// Where it dies.
     pub kill_at: Option<String>,
+    /// It executes another program there instead.
+    pub executes: bool,
     pub ticket: Option<Ticket>,
 }
 
 impl Order {
     pub fn new(role: &'static str, id: usize, kind: Kind) -> Self {
-        Self { role, id, kind, seed: id as u64 + 1, kill_at: None, ticket: None }
+        Self { role, id, kind, seed: id as u64 + 1, kill_at: None, executes: false, ticket: None }
     }
 
     pub fn start(&self, channel: &Channel, ledger: &Ledger) -> Process {
@@ -41,6 +43,9 @@ impl Order {
         command.env("BCHAN_CHANNEL", format!("/proc/{}/fd/{fd}", std::process::id()));
         command.env("BCHAN_ID", self.id.to_string()).env("BCHAN_KIND", format!("{:?}", self.kind));
         command.env("BCHAN_RANDOM", self.seed.to_string());
+        if self.executes {
+            command.env("BCHAN_KILL_BY", "exec");
+        }
         if let Some(place) = &self.kill_at {
             command.env("BCHAN_KILL_AT", place);
         }
@@ -72,6 +77,10 @@ impl Process {
 
     /// How it has ended, if it has.
     pub fn ended(&mut self) -> Option<End> {
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", self.child.id()));
+        if name.is_ok_and(|name| name == "sleep\n") {
+            return Some(End::Killed);
+        }
         self.child.try_wait().unwrap().map(|status| match status.signal() {
             Some(libc::SIGKILL) => End::Killed,
             _ => {

@@ -171,13 +171,18 @@ fn list_of_places_is_complete() {
 
 /// Runs all that `role` can die of, the first time it gets there and a later one.
 fn die_everywhere(roles: &[&str]) {
+    die_by(false, &[1, 4], roles);
+}
+
+/// So often at each place; by another program that is executed, or killed.
+fn die_by(executes: bool, at: &[usize], roles: &[&str]) {
     let only = std::env::var("BCHAN_ONLY").unwrap_or_default();
     let (mut slowest, mut late, mut runs) = (Duration::ZERO, 0, 0);
     for (label, who) in PLACES.iter().filter(|(label, _)| label.contains(&only)) {
         for (role, kinds) in who.iter().filter(|(role, _)| roles.contains(role)) {
             for &kind in *kinds {
-                for times in [1, 4] {
-                    let death = Death { role, kind, label, times };
+                for &times in at {
+                    let death = Death { role, kind, label, times, executes };
                     let tries = if times == 1 { 0..5 } else { 0..1 };
                     match tries.into_iter().find_map(|seed| death.run(seed)) {
                         None => assert!(times > 1, "{death:?} was not reached"),
@@ -194,6 +199,11 @@ fn die_everywhere(roles: &[&str]) {
     println!("{roles:?}: {runs} deaths, {late} took longer than {PROMISED:?}, the slowest {slowest:?}");
     // A machine that has too much to do may be late now and then.
     assert!(late * 10 <= runs, "{late} of {runs} took longer than {PROMISED:?}");
+}
+
+#[test]
+fn exec_is_death_everywhere() {
+    die_by(true, &[1], &["producer", "consumer", "port_sender", "port_receiver", "heir", "undertaker"]);
 }
 
 #[test]
@@ -227,16 +237,18 @@ struct Death {
     kind: Kind,
     label: &'static str,
     times: usize,
+    executes: bool,
 }
 
 impl Death {
     /// How long the others took to go on; `None` if the place was not reached, or not so often.
     fn run(self, seed: u64) -> Option<Duration> {
-        let Self { role, kind, label, times } = self;
+        let Self { role, kind, label, times, executes } = self;
         println!("{self:?}");
         let mut survivors = Survivors::new(kind, 4);
         let mut order = Order::new(role, 1, kind);
         order.kill_at = Some(format!("{label}:{times}"));
+        order.executes = executes;
         order.seed = times as u64 + 7 + seed;
         let is_alone = matches!(role, "undertaker" | "torn_undertaker" | "ender" | "sealer");
         let sends = !is_alone && !matches!(role, "consumer" | "port_receiver");
