@@ -51,8 +51,8 @@ class Channel(
         dtype: What a message is: `object` for any Python object; `bytes` for bytes of any length,
             which makes a `BytesChannel`; or anything that `numpy.dtype` takes and that is plain
             bytes, as numbers, times, fixed-length strings, and records of them.
-        capacity: Messages that may be in flight, at least 1; rounded up to a power of two; None for
-            that of the tuning, 1024 if there is none. In the modes spsc and mpsc it is what each
+        capacity: Messages that may be in flight, at least 1; None for that of the tuning, 1024 if
+            there is none. In the modes spsc and mpsc it is what each
             producer may have in flight. Of messages of bytes it counts slots of 64 bytes. Memory
             is used only where messages have been.
         mode: How many producers and consumers there may be at a time: `"mpmc"` any number of both,
@@ -341,8 +341,8 @@ class BytesChannel(  # type: ignore[misc]  # other messages than its base's
 
     Args:
         dtype: `bytes`.
-        capacity: Slots that may be in flight, at least 1; rounded up to a power of two. In the
-            modes spsc and mpsc it is what each producer may have in flight.
+        capacity: Slots that may be in flight, at least 1. In the modes spsc and
+            mpsc it is what each producer may have in flight.
         mode: As for `Channel`.
         max_producers: As for `Channel`.
 
@@ -403,8 +403,8 @@ class PickledChannel(  # type: ignore[misc]  # sends what its base sends, and an
 
     Args:
         dtype: `object`.
-        capacity: Slots that may be in flight, at least 1; rounded up to a power of two. In the
-            modes spsc and mpsc it is what each producer may have in flight.
+        capacity: Slots that may be in flight, at least 1. In the modes spsc and
+            mpsc it is what each producer may have in flight.
         mode: As for `Channel`.
         max_producers: As for `Channel`.
         shared: As for `Channel`; True, unless there is a name.

@@ -104,9 +104,11 @@ impl Identity {
 pub(crate) struct Geometry {
     /// Bytes of one item, at least 1.
     pub(crate) item_size: u64,
-    /// Items that may be in flight in one ring. A power of two.
+    /// Items that may be in flight in one ring: what was asked for.
     pub(crate) capacity: u64,
-    /// Slots of one ring: a power of two, at least `capacity`.
+    /// Sequences of one lap, and states or lengths of a ring: `capacity` rounded up to a power of two.
+    pub(crate) lap: u64,
+    /// Slots of one ring: a power of two, at least `lap`.
     pub(crate) slots: u64,
     /// Producers that may be registered at once.
     pub(crate) max_producers: u64,
@@ -125,7 +127,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Checks the numbers, rounds the capacity up, and pads a ring to whole pages if that is cheap.
+    /// Checks the numbers, rounds the capacity up to a lap, and pads a ring to whole pages if that is cheap.
     pub(crate) fn new(
         item_size: usize,
         capacity: usize,
@@ -143,16 +145,18 @@ impl Geometry {
             return Err(ConfigError::MaxProducers { value: max_producers, limit: MAX_PRODUCERS });
         }
         let (item_size, page) = (item_size as u64, page as u64);
-        let capacity = (capacity as u64).next_power_of_two();
+        let capacity = capacity as u64;
+        let lap = capacity.next_power_of_two();
         // The fewest slots whose bytes are whole pages: both numbers are powers of two.
         let whole = page >> item_size.trailing_zeros().min(page.trailing_zeros());
-        let padded = capacity.max(whole);
-        let padding = u128::from(padded - capacity) * u128::from(item_size);
+        let padded = lap.max(whole);
+        let padding = u128::from(padded - lap) * u128::from(item_size);
         let mirrorable = padding <= u128::from(MIRROR_ALLOWANCE);
         Ok(Self {
             item_size,
             capacity,
-            slots: if mirrorable { padded } else { capacity },
+            lap,
+            slots: if mirrorable { padded } else { lap },
             max_producers: max_producers as u64,
             lanes: if is_shared { 0 } else { max_producers as u64 },
             has_one_sender: 0,
@@ -165,7 +169,7 @@ impl Geometry {
 
     /// The same for frames, of which the ring's slots are pieces.
     pub(crate) fn framed(self) -> Self {
-        Self { slots: self.capacity, mirrorable: 0, framed: 1, ..self }
+        Self { slots: self.lap, mirrorable: 0, framed: 1, ..self }
     }
 
     /// Rings that there are.
@@ -197,14 +201,14 @@ impl Geometry {
     /// Bytes of headers, seats and states.
     fn header_bytes(&self) -> u64 {
         match self.lanes {
-            0 => self.states_offset() as u64 + self.capacity * size_of::<AtomicU8>() as u64,
+            0 => self.states_offset() as u64 + self.lap * size_of::<AtomicU8>() as u64,
             lanes => self.ring_headers_offset() as u64 + size_of::<LaneHeader>() as u64 * lanes,
         }
     }
 
     /// Bytes of the lengths of one ring of frames.
     fn lengths_bytes(&self) -> u64 {
-        let words = self.capacity * size_of::<AtomicU64>() as u64;
+        let words = self.lap * size_of::<AtomicU64>() as u64;
         (size_of::<FrameCounters>() as u64 + words).next_multiple_of(align_of::<FrameCounters>() as u64)
     }
 

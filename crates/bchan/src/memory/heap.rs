@@ -176,7 +176,7 @@ impl Model {
     }
 
     fn states(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::sync::AtomicU8>> {
-        let count = if self.geometry.lanes == 0 { self.geometry.capacity as usize } else { 0 };
+        let count = if self.geometry.lanes == 0 { self.geometry.lap as usize } else { 0 };
         // SAFETY: as in `Memory::states`.
         (0..count).map(move |slot| unsafe { base.add(self.geometry.states_offset()).cast().add(slot) })
     }
@@ -188,11 +188,10 @@ impl Model {
     }
 
     fn words(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::sync::AtomicU64>> {
-        let capacity = self.geometry.capacity as usize;
+        let lap = self.geometry.lap as usize;
         // SAFETY: the words follow the counters.
-        self.counters(base).flat_map(move |counters| {
-            (0..capacity).map(move |slot| unsafe { counters.add(1).cast().add(slot) })
-        })
+        self.counters(base)
+            .flat_map(move |counters| (0..lap).map(move |slot| unsafe { counters.add(1).cast().add(slot) }))
     }
 
     fn drop_headers(&self, base: NonNull<u8>) {

@@ -157,14 +157,14 @@ impl Memory {
         unsafe { self.segment.base().add(self.geometry.ring_headers_offset()).cast().as_ref() }
     }
 
-    /// The states of a shared ring's slots, of which there are `capacity`.
+    /// The states of a shared ring's slots, of which there are `lap`.
     pub(crate) fn states(&self) -> NonNull<AtomicU8> {
         assert!(self.geometry.lanes == 0);
         // SAFETY: the segment has them there, valid as zeroes.
         unsafe { self.segment.base().add(self.geometry.states_offset()).cast() }
     }
 
-    /// The counters of a ring of frames, and behind them the lengths, of which there are `capacity`.
+    /// The counters of a ring of frames, and behind them the lengths, of which there are `lap`.
     pub(crate) fn lengths(&self, ring: usize) -> NonNull<FrameCounters> {
         assert!(self.geometry.framed == 1 && ring < self.geometry.rings());
         // SAFETY: the segment has them there, valid as zeroes.

@@ -78,7 +78,7 @@ impl Lengths {
     /// Those of a ring, if it is one of frames.
     pub(crate) fn new(memory: &Memory, ring: usize) -> Option<Self> {
         let geometry = memory.geometry();
-        (geometry.framed == 1).then(|| Self { counters: memory.lengths(ring), mask: geometry.capacity - 1 })
+        (geometry.framed == 1).then(|| Self { counters: memory.lengths(ring), mask: geometry.lap - 1 })
     }
 
     #[inline(always)]

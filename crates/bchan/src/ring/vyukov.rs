@@ -8,14 +8,19 @@
 //! | state of sequence s | meaning | next |
 //! |---|---|---|
 //! | FREE | to be claimed, or claimed and being written | FULL, SKIP |
-//! | FULL | to be claimed, or claimed and being read | FREE of s + capacity, BACK |
-//! | SKIP | the producer gave its claim up | FREE of s + capacity |
+//! | FULL | to be claimed, or claimed and being read | FREE of s + lap, BACK |
+//! | SKIP | the producer gave its claim up | FREE of s + lap |
 //! | BACK | the consumer gave its claim back; any consumer may take it again | FULL |
 //!
 //! A state is a byte: two bits for the above, six for the lap, that is how often the ring has turned.
 //! Six are enough: who claims s has found its state right and `tail` (or `head`) unmoved since before
 //! he looked, and then the state can be that of s or of its neighbours in time, no other. A byte, because
 //! 64 messages then cost one line between cores where Vyukov's 64-bit sequences cost eight.
+//!
+//! # Capacity
+//! A lap is a power of two, the capacity any number up to that. Sequence s may be claimed if its slot is FREE
+//! and that of s - capacity was released, that is, s - capacity + lap is FREE, too: then at most `capacity`
+//! messages are in flight, however the releases were ordered. Where the capacity is a lap that is the same.
 //!
 //! # Taking turns
 //! Where there is one producer (spmc), its claims need no compare-and-swap. Where a lock as the GIL sees to
@@ -40,7 +45,7 @@ use std::slice;
 pub(crate) use self::counts::Counts;
 use super::frames::Lengths;
 use super::intent::Witness;
-use crate::layout::SharedHeader;
+use crate::layout::{Geometry, SharedHeader};
 use crate::memory::{Memory, Slots};
 use crate::process::kill_point;
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
@@ -104,6 +109,8 @@ pub(crate) struct Ring {
     /// Of a ring of frames.
     lengths: Option<Lengths>,
     mask: u64,
+    /// By how many sequences a lap is longer than the capacity; less than half a lap.
+    spare: u64,
     /// Bits of a sequence that say which slot; those above say which lap.
     lap_shift: u32,
     turns: Turns,
@@ -127,14 +134,15 @@ impl std::ops::Deref for Ring {
 
 impl Ring {
     pub(crate) fn new(memory: &Arc<Memory>, turns: Turns) -> Self {
-        let capacity = memory.geometry().capacity;
+        let &Geometry { capacity, lap, .. } = memory.geometry();
         Self {
             header: NonNull::from(memory.shared_header()),
             states: memory.states(),
             slots: memory.slots(0),
             lengths: Lengths::new(memory, 0),
-            mask: capacity - 1,
-            lap_shift: capacity.trailing_zeros(),
+            mask: lap - 1,
+            spare: lap - capacity,
+            lap_shift: lap.trailing_zeros(),
             turns,
             _memory: memory.clone(),
         }
@@ -144,13 +152,20 @@ impl Ring {
         &self.slots
     }
 
+    /// Messages that may be in flight.
     pub(crate) fn capacity(&self) -> u64 {
+        self.lap() - self.spare
+    }
+
+    /// Sequences, and states, of one lap.
+    #[inline(always)]
+    fn lap(&self) -> u64 {
         self.mask + 1
     }
 
     #[inline(always)]
     fn state(&self, sequence: u64) -> &AtomicU8 {
-        // SAFETY: masked, so less than `capacity`, and there are that many.
+        // SAFETY: masked, so less than `lap`, and there are that many.
         unsafe { self.states.add((sequence & self.mask) as usize).as_ref() }
     }
 
@@ -170,7 +185,12 @@ impl Ring {
     /// How many slots from `start`, the tail, on can be claimed to send, at most `most`.
     #[inline(always)]
     fn free(&self, start: u64, most: usize) -> usize {
-        if self.turns == Turns::Everybodys { most } else { self.run(start, most, FREE) }
+        if self.turns == Turns::Everybodys {
+            return most;
+        }
+        let free = self.run(start, most, FREE);
+        // What is `spare` sequences further on is free once the message a capacity before `start` is gone.
+        if self.spare == 0 || free == 0 { free } else { self.run(start.wrapping_add(self.spare), free, FREE) }
     }
 
     /// How many messages from `start`, the head, on can be claimed to receive, at most `most`.
@@ -183,7 +203,7 @@ impl Ring {
         self.run(start, most, FULL)
     }
 
-    /// The states of `n` sequences from `start` on, at most `capacity`: up to the ring's end, and from
+    /// The states of `n` sequences from `start` on, at most `lap`: up to the ring's end, and from
     /// its start. Each piece comes with its first sequence, and all of it is in one lap.
     ///
     /// So a batch compares bytes with bytes. `bench/rust`, mpmc, batches of 64: twice as fast as
@@ -191,9 +211,9 @@ impl Ring {
     #[inline(always)]
     fn pieces(&self, start: u64, n: usize) -> [(u64, &[AtomicU8]); 2] {
         let place = (start & self.mask) as usize;
-        let first = n.min(self.capacity() as usize - place);
+        let first = n.min(self.lap() as usize - place);
         let piece = |place: usize, len: usize| {
-            // SAFETY: `place + len` is at most `capacity`, and there are that many.
+            // SAFETY: `place + len` is at most `lap`, and there are that many.
             unsafe { slice::from_raw_parts(self.states.add(place).as_ptr(), len) }
         };
         [(start, piece(place, first)), (start.wrapping_add(first as u64), piece(0, n - first))]
@@ -404,7 +424,7 @@ impl Ring {
         let mut contention = Contention::new();
         loop {
             let start = self.head.load(Ordering::Relaxed);
-            let most = self.slots.contiguous(start, wanted.min(self.capacity() as usize));
+            let most = self.slots.contiguous(start, wanted.min(self.lap() as usize));
             let claim = Claim { start, len: self.full(start, most) };
             if claim.len > 0 {
                 witness.tries(claim);
@@ -437,7 +457,7 @@ impl Ring {
     /// Passes the slots from `start` on that their producers gave up.
     #[cold]
     fn pass(&self, start: u64, witness: Witness) {
-        let claim = Claim { start, len: self.run(start, self.capacity() as usize, SKIP) };
+        let claim = Claim { start, len: self.run(start, self.lap() as usize, SKIP) };
         if claim.len > 0 {
             witness.tries(claim);
             kill_point!("ring.pass.tries");
@@ -478,7 +498,7 @@ impl Ring {
     /// Claims the first messages that were given back and lie in a row.
     fn take_some_back(&self, wanted: usize, witness: Witness) -> Option<Claim> {
         let head = self.head.load(Ordering::Relaxed);
-        let first = head.saturating_sub(self.capacity());
+        let first = head.saturating_sub(self.lap());
         let start = (first..head).find(|&start| self.take_back(Claim { start, len: 1 }, witness))?;
         let most = self.slots.contiguous(start, wanted.min((head - start) as usize));
         let more = (2..=most).take_while(|&len| self.take_back(Claim { start, len }, witness));
@@ -514,7 +534,7 @@ impl Ring {
     /// Gives the slots of claimed messages back to the producers.
     #[inline(always)]
     pub(crate) fn release(&self, claim: Claim) {
-        let next_lap = Claim { start: claim.start.wrapping_add(self.capacity()), ..claim };
+        let next_lap = Claim { start: claim.start.wrapping_add(self.lap()), ..claim };
         self.say(next_lap, FREE);
     }
 
@@ -550,7 +570,7 @@ impl Ring {
     /// Visits the slots of all messages that nobody has claimed to receive.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(*mut u8)) {
         let (head, tail) = (self.head.load(Ordering::Acquire), self.tail.load(Ordering::Acquire) & !SEALED);
-        for start in head..tail.min(head.saturating_add(self.capacity())) {
+        for start in head..tail.min(head.saturating_add(self.lap())) {
             if self.full(start, 1) > 0 {
                 visit(self.to_write(Claim { start, len: 1 }));
             }
@@ -571,8 +591,8 @@ impl Ring {
         if self.turns == Turns::Everybodys {
             return self.head.load(Ordering::Relaxed) == tail;
         }
-        let capacity = self.capacity() as usize;
-        self.run(tail, capacity, FREE) == capacity
+        let lap = self.lap() as usize;
+        self.run(tail, lap, FREE) == lap
     }
 
     pub(crate) fn is_sealed(&self) -> bool {

@@ -79,7 +79,7 @@ pub fn each_case<const N: usize>(clause: fn(&Case)) {
     let modes = [(Mode::Mpsc, 1), (Mode::Mpsc, PRODUCERS), (Mode::Spmc, 1), (Mode::Mpmc, PRODUCERS)];
     for (barrier, is_shared) in places() {
         for (mode, max_producers) in modes {
-            for capacity in [1, 2, 64, 4096] {
+            for capacity in [1, 2, 3, 64, 4096] {
                 if N * capacity <= 1 << 24 {
                     let case = Case { mode, item_size: N, capacity, max_producers, barrier, is_shared };
                     println!("{case:?}");

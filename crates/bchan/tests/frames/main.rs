@@ -53,7 +53,7 @@ fn each_case(clause: fn(&Case)) {
     let modes = [(Mode::Mpsc, 1), (Mode::Mpsc, PRODUCERS), (Mode::Spmc, 1), (Mode::Mpmc, PRODUCERS)];
     for (barrier, is_shared) in places() {
         for (mode, max_producers) in modes {
-            for capacity in [1, 2, 8, 64] {
+            for capacity in [1, 2, 3, 8, 64] {
                 let case = Case { mode, capacity, max_producers, barrier, is_shared };
                 println!("{case:?}");
                 in_time(move || clause(&case));

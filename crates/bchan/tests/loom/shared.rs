@@ -195,6 +195,44 @@ fn batches_to_two_consumers_across_the_rings_end() {
     });
 }
 
+// A capacity that is no power of two.
+
+/// A slot of the lap is free, and yet nothing may be sent before the oldest message was released.
+#[test]
+fn a_ring_of_three_holds_three_in_whatever_order_they_are_released() {
+    check(2, || {
+        let channel = mpmc(3);
+        let ([mut tx], [mut first, mut second]) = (producers(&channel), consumers(&channel));
+        turn(&mut tx, &mut first, 2);
+        assert_eq!(tx.try_send_all(&[100_u64, 101, 102, 103]), Ok(3));
+        assert_eq!(first.peek(1), 1);
+        let receiver = thread::spawn(move || (second.try_receive::<u64>(), second));
+        assert_eq!(tx.try_send(103_u64), Ok(false), "the oldest is still looked at");
+        first.release(1);
+        assert_eq!(tx.try_send(103_u64), Ok(true));
+        let (received, mut second) = receiver.join().unwrap();
+        assert_eq!(received, Some(101));
+        assert_eq!(tx.try_send_all(&[104_u64, 105]), Ok(1));
+        drop(tx);
+        assert_eq!(drain(&mut second), [102, 103, 104]);
+    });
+}
+
+/// Two producers, whose claims meet where the ring's bound and its lap are not the same.
+#[test]
+fn producers_that_race_for_a_ring_of_three_send_three() {
+    check(2, || {
+        let channel = mpmc(3);
+        let ([mut first, mut second], [mut rx]) = (producers(&channel), consumers(&channel));
+        turn(&mut first, &mut rx, 2);
+        let other = thread::spawn(move || first.try_send_all(&[100_u64, 101]).unwrap());
+        let sent = second.try_send_all(&[200_u64, 201]).unwrap();
+        drop(second);
+        assert_eq!(sent + other.join().unwrap(), 3);
+        assert_eq!(drain(&mut rx).len(), 3);
+    });
+}
+
 // Claims that are given up.
 
 /// Its slot is the next one's, who writes it too: the ring must order the two writes.

@@ -1,7 +1,7 @@
 //! What a channel cannot be is an error that names the value and the limit.
 
-use bchan::{Barrier, Channel, Config, ConfigError, MAX_CAPACITY, MAX_PRODUCERS};
-use bchan::{Receiving, Sending};
+use bchan::{Barrier, Channel, Config, ConfigError, MAX_CAPACITY, MAX_PRODUCERS, Mode};
+use bchan::{Receiving, Sending, SendingFrames};
 
 const GIB: usize = 1 << 30;
 
@@ -72,12 +72,21 @@ fn rings_beyond_the_address_space_are_refused() {
 }
 
 #[test]
-fn capacity_is_rounded_up_to_a_power_of_two() {
-    for (asked, given) in [(1, 1), (2, 2), (3, 4), (5, 8), (1000, 1024), (1025, 2048)] {
-        let channel = Channel::new(&Config { capacity: asked, ..Config::default() }).unwrap();
-        assert_eq!(channel.capacity(), given);
+fn capacity_is_what_was_asked_for() {
+    let modes = [(Mode::Mpsc, 1), (Mode::Mpsc, 2), (Mode::Spmc, 1), (Mode::Mpmc, 2)];
+    for (capacity, (mode, max_producers)) in
+        [1, 2, 3, 5, 6, 7, 1000, 1025].into_iter().flat_map(|capacity| modes.map(|mode| (capacity, mode)))
+    {
+        let config = Config { mode, capacity, max_producers, ..Config::default() };
+        let channel = Channel::new(&config).unwrap();
+        assert_eq!(channel.capacity(), capacity);
         let mut tx = channel.producer().unwrap();
-        assert_eq!(tx.try_send_all(&vec![0_u64; given + 1]), Ok(given));
+        assert_eq!(tx.capacity(), capacity);
+        assert_eq!(tx.try_send_all(&vec![0_u64; capacity + 1]), Ok(capacity));
+        let frames = Channel::of_frames(&config).unwrap();
+        assert_eq!((frames.capacity(), frames.max_len()), (capacity, capacity * 64));
+        let mut tx = frames.frame_producer().unwrap();
+        assert_eq!((0..=capacity).filter(|_| tx.try_send(&[7; 64], 0) == Ok(true)).count(), capacity);
     }
 }
 

@@ -71,11 +71,11 @@ impl<'a> Counts<'a> {
         }
         let states = self.memory.states();
         let is_back = |slot: &usize| {
-            // SAFETY: there are `capacity` states, and the memory keeps them where they are.
+            // SAFETY: there are `lap` states, and the memory keeps them where they are.
             let state = unsafe { states.add(*slot).as_ref() };
             state.load(Ordering::Relaxed) & 0b11 == BACK
         };
-        (0..self.memory.geometry().capacity as usize).filter(is_back).count() as u64
+        (0..self.memory.geometry().lap as usize).filter(is_back).count() as u64
     }
 
     /// Messages in flight.

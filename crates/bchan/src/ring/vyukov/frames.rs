@@ -152,7 +152,7 @@ impl Ring {
 
     fn take_frame_back(&self, witness: Witness) -> Option<(Claim, Frame)> {
         let head = self.head.load(Ordering::Relaxed);
-        let first = head.saturating_sub(self.capacity());
+        let first = head.saturating_sub(self.lap());
         let claim = (first..head)
             .map(|start| Claim { start, len: 1 })
             .find(|&claim| self.take_back(claim, witness))?;

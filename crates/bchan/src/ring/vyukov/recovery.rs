@@ -90,7 +90,7 @@ impl Ring {
             dead.slots.begin(unpassed.len() as u64);
         }
         for sequence in unpassed {
-            self.settle(sequence, SKIP, sequence.wrapping_add(self.capacity()), FREE);
+            self.settle(sequence, SKIP, sequence.wrapping_add(self.lap()), FREE);
         }
         dead.slots.end(true);
     }
@@ -140,7 +140,7 @@ impl Ring {
         // Only what is held is released. Of a frame that was handed back, or that was tried and that another
         // handed back, the slots behind the first are still FULL, and in use.
         for sequence in unread.into_iter().filter(|_| written.is_held) {
-            self.settle(sequence, FULL, sequence.wrapping_add(self.capacity()), FREE);
+            self.settle(sequence, FULL, sequence.wrapping_add(self.lap()), FREE);
         }
         Vec::new()
     }
@@ -148,8 +148,8 @@ impl Ring {
     /// The sequences of an intent that were claimed, by whomever, and whose slots are not used anew.
     fn in_flight(&self, written: Written, word: &AtomicU64) -> std::ops::Range<u64> {
         let end = word.load(Ordering::Acquire) & !SEALED;
-        let last = written.start.saturating_add(written.len.min(self.capacity())).min(end);
-        written.start.max(end.saturating_sub(self.capacity())).min(last)..last
+        let last = written.start.saturating_add(written.len.min(self.lap())).min(end);
+        written.start.max(end.saturating_sub(self.lap())).min(last)..last
     }
 
     /// Has the state of a slot say something else; false if it was no longer what it was.
