@@ -71,3 +71,13 @@ def test_shutdown_ends_the_waiting_on_every_python(immediate: bool) -> None:
             await full.get()
 
     asyncio.run(main())
+
+
+def test_the_repr_says_once_that_the_queue_is_shut_down_on_every_python() -> None:
+    queue: Queue[int] = Queue(3)
+    assert "shutdown" not in repr(queue)
+    queue.put_nowait(1)
+    queue.shutdown()
+    assert repr(queue).endswith("maxsize=3 _queue=[1] tasks=1 shutdown>")
+    assert repr(queue).count("shutdown") == 1
+    assert str(queue).endswith("shutdown>")

@@ -549,3 +549,68 @@ def test_queues_that_were_used_and_dropped_leave_nothing() -> None:
         assert now[0] <= before[0] + 2
         assert now[1] <= before[1] + 20
         assert now[2] == before[2]
+
+
+# Subclasses.
+
+
+class LockedQueue(Queue[Any]):
+    """As an executor's call queue: with what can't be pickled, and a hook of its own."""
+
+    def __init__(self, maxsize: int = 0, *, ctx: Any = None, pending: dict[int, object]) -> None:
+        self.lock, self.pending = threading.Lock(), pending
+        super().__init__(maxsize, ctx=ctx)
+
+    def _on_queue_feeder_error(self, e: Exception, obj: object) -> None:  # type: ignore[override]
+        self.pending[id(obj)] = e
+
+
+class LockedJoinableQueue(JoinableQueue[Any]):
+    def __init__(self, ctx: Any) -> None:
+        self.lock = threading.Lock()
+        super().__init__(ctx=ctx)
+
+
+class LockedSimpleQueue(SimpleQueue[Any]):
+    def __init__(self, ctx: Any) -> None:
+        self.lock = threading.Lock()
+        super().__init__(ctx=ctx)
+
+
+def put_what_it_is(q: Any) -> None:
+    q.put((type(q).__name__, hasattr(q, "lock")))
+    if isinstance(q, JoinableQueue):
+        q.task_done()
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ctx: LockedQueue(3, ctx=ctx, pending={}),
+        lambda ctx: LockedQueue(ctx=ctx, pending={}),
+        LockedJoinableQueue,
+        LockedSimpleQueue,
+    ],
+    ids=["Queue(3)", "Queue", "JoinableQueue", "SimpleQueue"],
+)
+def test_of_a_subclass_the_queues_own_state_travels(
+    make: Callable[[Any], Any], method: str
+) -> None:
+    ctx = multiprocessing.get_context(method)
+    q = make(ctx)
+    process = start(ctx, put_what_it_is, q)
+    assert q.get() == (type(q).__name__, method == "fork")
+    end(process)
+    assert hasattr(q, "lock")
+    if isinstance(q, JoinableQueue):
+        q.join()
+
+
+def test_a_subclass_takes_what_pickling_raised_as_an_executor_does() -> None:
+    pending: dict[int, object] = {}
+    q = LockedQueue(3, pending=pending)
+    unpicklable = threading.Lock()
+    q.put(unpicklable)
+    assert list(pending) == [id(unpicklable)]
+    assert q.empty()

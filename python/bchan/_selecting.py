@@ -1,22 +1,26 @@
 """Taking exactly one of several operations: the one that is ready.
 
-Nothing polls. A thread sleeps on the futexes of all the channels at once, if the system can do that
-for so many (Linux, 128); otherwise, and in an event loop, they all get the same eventfd to write.
+Nothing polls, but for greenlets. A thread sleeps on the futexes of all the channels at once, if the
+system can do that for so many (Linux, 128); otherwise, and in an event loop, they all get the same
+eventfd to write.
 """
 
 import math
 import os
 import random
 import select as system
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from bchan._alarms import LentAlarm
 from bchan._bytes import BytesConsumer, BytesProducer
 from bchan._channel import BytesChannel, Channel, PickledChannel
 from bchan._consumer import Consumer
+from bchan._cooperative import PAUSE, sleep_of_hub
 from bchan._core import MOST_CASES, ChannelError, wait_for_any
 from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
@@ -240,6 +244,8 @@ def _earliest(operations: Sequence[_Operation], end: float) -> float:
 
 
 def _way_to_wait(operations: Sequence[_Operation]) -> _Wait:
+    if "greenlet" in sys.modules and (sleep := sleep_of_hub()) is not None:
+        return partial(_by_hub, sleep)
     channels = [operation.who for operation in operations if not isinstance(operation, _Moment)]
     is_of_items = not any(isinstance(who, _OF_FRAMES) for who in channels)
     return _by_futexes if is_of_items and 1 <= len(channels) <= MOST_CASES else _by_eventfd
@@ -249,6 +255,15 @@ def _by_futexes(operations: Sequence[_Operation], seconds: float) -> AbstractCon
     receivers: list[Any] = [each.who for each in operations if isinstance(each, _Receive)]
     senders: list[Any] = [each.who for each in operations if isinstance(each, _Send)]
     return wait_for_any(receivers, senders, seconds)
+
+
+def _by_hub(
+    sleep: Callable[[float], object], operations: Sequence[_Operation], seconds: float
+) -> AbstractContextManager[object]:
+    """Let other greenlets run; then one looks again."""
+    del operations
+    sleep(min(seconds, PAUSE))
+    return nullcontext()
 
 
 @contextmanager

@@ -20,6 +20,8 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bchan.queues.home import Home
+
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown
 else:
@@ -37,6 +39,8 @@ _Waiters = deque[asyncio.Future[None]]
 class Queue(asyncio.Queue[T]):
     """Drop-in for `asyncio.Queue`, with `shutdown` on every Python.
 
+    In the child of a fork it refuses to work, with a `RuntimeError`.
+
     Args:
         maxsize: Items that may be in the queue at once; 0 or less for any number.
     """
@@ -49,10 +53,12 @@ class Queue(asyncio.Queue[T]):
 
         def _get_loop(self) -> asyncio.AbstractEventLoop: ...
         def _wakeup_next(self, waiters: _Waiters) -> None: ...
+        def _format(self) -> str: ...
 
     def __init__(self, maxsize: int = 0) -> None:
         super().__init__(maxsize)
         self._is_shutdown = False
+        self._home = Home("queue")
 
     async def put(self, item: T) -> None:
         """Put an item into the queue, waiting while it is full.
@@ -71,6 +77,7 @@ class Queue(asyncio.Queue[T]):
             QueueFull: It is full.
             QueueShutDown: The queue was shut down.
         """
+        self._home.check()
         if self._is_shutdown:
             raise QueueShutDown
         if self.full():
@@ -127,6 +134,7 @@ class Queue(asyncio.Queue[T]):
             immediate: Take away what is in the queue, and count it as done; otherwise `get` gives
                 it out first.
         """
+        self._home.check()
         self._is_shutdown = True
         if immediate:
             while not self.empty():
@@ -137,3 +145,37 @@ class Queue(asyncio.Queue[T]):
         for waiters in (self._getters, self._putters):
             while waiters:
                 self._wakeup_next(waiters)
+
+    def qsize(self) -> int:
+        """Tell how many items there are."""
+        self._home.check()
+        return super().qsize()
+
+    def empty(self) -> bool:
+        """Tell whether there is nothing in the queue."""
+        self._home.check()
+        return super().empty()
+
+    def full(self) -> bool:
+        """Tell whether the queue has reached its limit."""
+        self._home.check()
+        return super().full()
+
+    def task_done(self) -> None:
+        """Report an item that was got as done.
+
+        Raises:
+            ValueError: All items that were put are done already.
+        """
+        self._home.check()
+        super().task_done()
+
+    async def join(self) -> None:
+        """Wait until every item that was put is reported done."""
+        self._home.check()
+        await super().join()
+
+    if sys.version_info < (3, 13):
+
+        def _format(self) -> str:
+            return super()._format() + (" shutdown" if self._is_shutdown else "")

@@ -75,7 +75,7 @@ class SimpleQueue(Generic[T]):
     Args:
         ctx: Not used: a queue goes to processes of every start method.
         max_bytes: Of messages, pickled, that may be in the queue, and of the longest; rounded up to
-            a power of two. `put` waits beyond it. Memory is used where messages have been: all of
+            a multiple of 64. `put` waits beyond it. Memory is used where messages have been: all of
             it once so much has passed through.
 
     Raises:
@@ -92,6 +92,13 @@ class SimpleQueue(Generic[T]):
     def __init__(self, *, ctx: object = None, max_bytes: int = MAX_BYTES) -> None:
         del ctx
         self._channel: PickledChannel | None = _channel_of(max_bytes)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """The queue's own state alone, as in the original: what a subclass adds stays behind."""
+        return (self._channel,)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        (self._channel,) = state
 
     def put(self, obj: T) -> None:
         """Put an object into the queue, waiting for room.
@@ -142,7 +149,7 @@ class Queue(Generic[T]):
             number.
         ctx: Not used: a queue goes to processes of every start method.
         max_bytes: Of messages, pickled, that may be in the queue, and of the longest; rounded up to
-            a power of two, and to 64 for each of `maxsize`. `put` waits beyond it, too. Memory is
+            a multiple of 64, and to 64 for each of `maxsize`. `put` waits beyond it, too. Memory is
             used where messages have been: all of it once so much has passed through.
 
     Raises:
@@ -176,11 +183,12 @@ class Queue(Generic[T]):
         self._mine = threading.local()
         self._deaths_settled = 0
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_mine"}
+    def __getstate__(self) -> tuple[Any, ...]:
+        """The queue's own state alone, as in the original: what a subclass adds stays behind."""
+        return self._maxsize, self._channel, self._places
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._maxsize, self._channel, self._places = state
         self._reset()
 
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
@@ -377,6 +385,13 @@ class JoinableQueue(Queue[T]):
         super().__init__(maxsize, ctx=ctx, max_bytes=max_bytes)
         self._tasks = Channel("u1", MOST_TASKS, shared=True)
         self._all_done = Channel("u1", 1, shared=True)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return super().__getstate__(), self._tasks, self._all_done
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        own, self._tasks, self._all_done = state
+        super().__setstate__(own)
 
     def task_done(self) -> None:
         """Report an object that was got as done.

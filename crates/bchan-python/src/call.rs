@@ -9,7 +9,7 @@ use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
 use crate::arguments::Timeout;
-use crate::detached::detached;
+use crate::cooperative::{Hub, until};
 use crate::errors::from_stop;
 use crate::gate::Entry;
 use crate::item::ItemType;
@@ -57,8 +57,9 @@ pub(crate) fn wait<T: Send>(
     let Some(deadline) = patience.deadline() else {
         return Err(PyTimeoutError::new_err(patience.late(call, &state())));
     };
+    let mut hub = Hub::of(py)?;
     loop {
-        match detached(py, || work(deadline)) {
+        match until(py, &mut hub, deadline, &mut work)? {
             Ok(done) => return Ok(done),
             Err(Stop::Interrupted) => entry.check_signals(py)?,
             Err(stop) => return Err(from_stop(stop, || patience.late(call, &state()))),

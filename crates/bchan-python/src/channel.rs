@@ -21,6 +21,7 @@ use crate::frames::receiving::{FrameInlet, take};
 use crate::frames::sending::{FrameCall, FrameOutlet};
 use crate::gate::{ANYWHERE, Visit, check_process, generation, is_home};
 use crate::item::ItemType;
+use crate::memory::check;
 use crate::pickled::sending as pickled;
 use crate::receiving::{Inlet, quietly, receive_bits};
 use crate::sending::{Outlet, send_bits};
@@ -342,6 +343,7 @@ impl Channel {
         note: Option<Vec<u8>>,
         fd: Option<i32>,
     ) -> PyResult<Self> {
+        check(py)?;
         let tuning = tuning.tuning()?;
         let mode = match mode {
             "spsc" | "mpsc" => Mode::Mpsc,

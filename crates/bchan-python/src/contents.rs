@@ -70,6 +70,10 @@ impl Contents {
     fn __clear__(&self, py: Python<'_>) {
         let mut objects = Vec::new();
         self.for_each(|slot| {
+            // What there is no memory for stays until the next time.
+            if objects.try_reserve(1).is_err() {
+                return;
+            }
             // SAFETY: the slot holds a reference, which we take, and give it another.
             unsafe {
                 objects.push(Bound::from_owned_ptr(py, *slot));
@@ -89,10 +93,9 @@ fn visit_py() -> Python<'static> {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        let mut objects = Vec::new();
         // SAFETY: objects are dropped by attached threads.
         let py = unsafe { Python::assume_attached() };
         // SAFETY: the slot holds a reference, which nobody else will ever take.
-        self.for_each(|slot| objects.push(unsafe { Bound::from_owned_ptr(py, *slot) }));
+        self.for_each(|slot| drop(unsafe { Bound::from_owned_ptr(py, *slot) }));
     }
 }

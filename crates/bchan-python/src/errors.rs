@@ -26,7 +26,9 @@ pyo3::create_exception!(
 
 pub(crate) fn from_config(error: &ConfigError) -> PyErr {
     match error {
-        ConfigError::Memory { .. } | ConfigError::Map { .. } => PyMemoryError::new_err(error.to_string()),
+        ConfigError::Memory { .. } | ConfigError::Map { .. } | ConfigError::OutOfMemory => {
+            PyMemoryError::new_err(error.to_string())
+        }
         ConfigError::NotShareable => PyNotImplementedError::new_err(error.to_string()),
         ConfigError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
@@ -45,6 +47,7 @@ pub(crate) fn from_handle(error: HandleError) -> PyErr {
     match error {
         HandleError::Closed | HandleError::Ended => Closed::new_err(error.to_string()),
         HandleError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
+        HandleError::OutOfMemory => PyMemoryError::new_err(error.to_string()),
         _ => PyRuntimeError::new_err(error.to_string()),
     }
 }

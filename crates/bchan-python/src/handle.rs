@@ -10,6 +10,7 @@ use crate::channel::Channel;
 use crate::contents::Contents;
 use crate::errors::{Closed, checked_alarm};
 use crate::gate::{Gate, Pass};
+use crate::memory::check;
 use crate::passing::Passable;
 
 /// What a handle has open between two calls, such as a view of the ring. While it does, most calls are
@@ -89,6 +90,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
         open: O,
         register: impl FnOnce() -> PyResult<H>,
     ) -> PyResult<Self> {
+        check(py)?;
         let contents = channel.contents().clone_ref(py);
         let core = Some(register()?);
         let gate = if channel.is_shared() { Gate::fresh(H::WHAT) } else { Gate::new(H::WHAT) };

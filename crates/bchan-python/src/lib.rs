@@ -8,12 +8,14 @@ mod call;
 mod channel;
 mod consumer;
 mod contents;
+mod cooperative;
 mod detached;
 mod errors;
 mod frames;
 mod gate;
 mod handle;
 mod item;
+mod memory;
 mod methods;
 mod objects;
 mod passing;
@@ -72,6 +74,12 @@ mod _core {
     #[pymodule_export]
     const FRAME_SLOT: usize = bchan::FRAME_SLOT;
 
+    /// Which process this is: another number in the child of a fork.
+    #[pyfunction]
+    fn generation() -> u32 {
+        crate::gate::generation()
+    }
+
     /// `(version, profile, target, target_cpu, free_threaded)` of this build.
     #[pyfunction]
     fn _build() -> (&'static str, &'static str, &'static str, &'static str, bool) {
@@ -98,6 +106,8 @@ mod _core {
         let py = module.py();
         module.add("NOTHING", crate::turns::make_nothing(py)?)?;
         module.add("MOST_CASES", bchan::most_cases())?;
+        // NumPy's functions are found now: later there may be no memory for it.
+        drop(numpy::dtype::<u64>(py));
         crate::gate::watch_forks();
         Ok(())
     }

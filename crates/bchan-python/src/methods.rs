@@ -5,6 +5,7 @@
 //! classes. CPython calls them without a tuple or a dictionary, and checks that `self` is of the
 //! class. Its fastest path wants the very class of `self`, so subclasses get descriptors of their own.
 
+use std::any::Any;
 use std::ffi::{CStr, CString, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -21,6 +22,7 @@ use crate::consumer::Consumer;
 use crate::detached::HangUnlessPanicking;
 use crate::frames::consumer::BytesConsumer;
 use crate::frames::producer::BytesProducer;
+use crate::memory::out_of_memory;
 use crate::pickled::consumer::PickledConsumer;
 use crate::pickled::producer::PickledProducer;
 use crate::producer::Producer;
@@ -48,7 +50,16 @@ unsafe fn call<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync>(
     match catch_unwind(AssertUnwindSafe(guarded)) {
         Ok(Ok(object)) => object,
         Ok(Err(error)) => raise(py, error),
-        Err(_) => raise(py, PySystemError::new_err("bchan failed; this is a bug in bchan")),
+        Err(panic) => raise(py, panicked(py, panic.as_ref())),
+    }
+}
+
+/// What a panic is to Python. PyO3 panics where CPython could not make an object.
+#[cold]
+fn panicked(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
+    match panic.downcast_ref::<&str>() {
+        Some(&"Python API call failed") => out_of_memory(py),
+        _ => PySystemError::new_err("bchan failed; this is a bug in bchan"),
     }
 }
 

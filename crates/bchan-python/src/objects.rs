@@ -14,6 +14,7 @@ use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
 use crate::detached::{PyIter_Next, PyObject_GetIter};
 use crate::errors::{closed, with_attribute, with_sent};
+use crate::memory::{collected, out_of_memory};
 use crate::sending::Outlet;
 
 /// Sends as many of `objects` as there is space for, in one claim; tells how many.
@@ -55,21 +56,25 @@ pub(crate) fn try_send_batch(
 }
 
 /// The objects of a list, a tuple or an array, as they are now.
-pub(crate) fn listed<'py>(batch: Borrowed<'_, 'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+pub(crate) fn listed<'py>(batch: Borrowed<'_, 'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+    let py = batch.py();
     if let Ok(list) = batch.cast::<PyList>() {
-        return Some(list.iter().collect());
+        return collected(py, list.len(), list.iter().map(Ok)).map(Some);
     }
     if let Ok(tuple) = batch.cast::<PyTuple>() {
-        return Some(tuple.iter().collect());
+        return collected(py, tuple.len(), tuple.iter().map(Ok)).map(Some);
+    }
+    if batch.cast::<PyUntypedArray>().is_err() {
+        return Ok(None);
     }
     // One of no dimensions is none: the iterator will say so.
-    batch.cast::<PyUntypedArray>().ok()?;
-    drawn(batch, "an array").ok()?.collect::<PyResult<_>>().ok()
+    let Ok(items) = drawn(batch, "an array") else { return Ok(None) };
+    collected(py, batch.len()?, items).map(Some)
 }
 
 /// The same, of a batch of which only the first may be sent.
 pub(crate) fn listed_to_try<'py>(batch: Borrowed<'_, 'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    listed(batch).ok_or_else(|| {
+    listed(batch)?.ok_or_else(|| {
         PyTypeError::new_err(format!(
             "batch must be a list, a tuple or an array, so that what is not sent stays yours, got {}",
             describe(batch)
@@ -114,7 +119,7 @@ pub(crate) fn send_batch(
     let py = batch.py();
     let mut patience = Patience::new(timeout);
     let mut sent = 0;
-    if let Some(objects) = listed(batch) {
+    if let Some(objects) = listed(batch)? {
         return send_drawn(outlet, py, &objects, &mut sent, &mut patience);
     }
     // One by one: what an iterator gives shall not wait for what it gives next.
@@ -157,10 +162,20 @@ fn send_drawn(
 }
 
 /// Up to `wanted` objects.
-pub(crate) fn take<'py>(py: Python<'py>, rx: &mut impl Receiving, wanted: usize) -> Vec<Bound<'py, PyAny>> {
-    let mut objects = Vec::with_capacity(rx.available(wanted));
+pub(crate) fn take<'py>(
+    py: Python<'py>,
+    rx: &mut impl Receiving,
+    wanted: usize,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let mut objects = Vec::new();
     while objects.len() < wanted {
-        let n = rx.claim(wanted - objects.len());
+        let most = rx.available(wanted - objects.len());
+        // Before they are claimed.
+        if objects.try_reserve(most).is_err() {
+            rx.release(0);
+            return if objects.is_empty() { Err(out_of_memory(py)) } else { Ok(objects) };
+        }
+        let n = rx.claim(most);
         if n == 0 {
             break;
         }
@@ -170,5 +185,5 @@ pub(crate) fn take<'py>(py: Python<'py>, rx: &mut impl Receiving, wanted: usize)
         objects.extend(slots.iter().map(|object| unsafe { Bound::from_owned_ptr(py, *object) }));
         rx.release(n);
     }
-    objects
+    Ok(objects)
 }

@@ -21,9 +21,11 @@ use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
 use crate::channel::make;
 use crate::contents::Contents;
+use crate::cooperative::{Hub, until};
 use crate::detached::{Attached, detached};
 use crate::errors::from_config;
 use crate::gate::{Entry, Visit, generation};
+use crate::memory::{check, out_of_memory};
 
 /// Items that the ring of a queue without a limit holds.
 const UNLIMITED_RING: usize = 1 << 16;
@@ -129,14 +131,15 @@ impl Queue {
         let py = item.py();
         let (visit, mut patience) = (Visit::new(self.made_in)?, patience(is_blocking, timeout)?);
         loop {
-            if self.put_quickly(item) || self.put_over(item) {
+            if self.put_quickly(item) || self.put_over(item)? {
                 return Ok(());
             }
             if self.port.is_closed() {
                 return Err(shut_down(py));
             }
             let Some(deadline) = patience.deadline() else { return Err(full(py)) };
-            match detached(py, || self.port.wait_until_space(deadline)) {
+            let outcome = until(py, &mut Hub::of(py)?, deadline, |until| self.port.wait_until_space(until))?;
+            match outcome {
                 Ok(()) | Err(Stop::Closed) => {}
                 Err(Stop::Interrupted) => visit.check_signals(py)?,
                 Err(_) => return Err(full(py)),
@@ -145,21 +148,22 @@ impl Queue {
     }
 
     /// Puts an item into the overflow, if there may be one; tells whether.
-    fn put_over(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
+    fn put_over(&self, item: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
         if !self.is_unlimited.load(Ordering::Relaxed) {
-            return false;
+            return Ok(false);
         }
         let mut overflow = self.overflow();
         // Under the lock, as they change: what is put here after `shutdown` nobody might get.
         if self.port.is_closed() || !self.is_unlimited.load(Ordering::Relaxed) {
-            return false;
+            return Ok(false);
         }
+        overflow.try_reserve(1).map_err(|_| out_of_memory(item.py()))?;
         self.count_unfinished(1);
         overflow.push_back(item.to_owned().unbind());
         self.overflowing.store(overflow.len(), Ordering::Release);
         drop(overflow);
         self.port.notify_receiver();
-        true
+        Ok(true)
     }
 
     fn overflow(&self) -> MutexGuard<'_, VecDeque<Py<PyAny>>> {
@@ -214,14 +218,16 @@ impl Queue {
         self.port.is_ended() && self.overflowing.load(Ordering::Acquire) == 0
     }
 
-    /// Gets all that is left in a closed queue.
-    fn take_all<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
-        let mut items = Vec::new();
+    /// Drops all that is left in a closed queue, as done.
+    fn drop_all(&self, py: Python<'_>) {
         loop {
             // SAFETY: an owned reference, or null.
             match unsafe { Bound::from_owned_ptr_or_opt(py, self.get_any()) } {
-                Some(item) => items.push(item),
-                None if self.is_empty() => return items,
+                Some(item) => {
+                    self.count_done();
+                    drop(item);
+                }
+                None if self.is_empty() => return,
                 // Another thread is in the midst of putting or getting one.
                 None => detached(py, std::thread::yield_now),
             }
@@ -247,7 +253,8 @@ impl Queue {
                 return Err(shut_down(py));
             }
             let Some(deadline) = patience.deadline() else { return Err(empty(py)) };
-            match detached(py, || self.port.wait_for_message_or(is_overflowing, deadline)) {
+            let wait = |until| self.port.wait_for_message_or(is_overflowing, until);
+            match until(py, &mut Hub::of(py)?, deadline, wait)? {
                 Ok(()) => {}
                 Err(Stop::Interrupted) => visit.check_signals(py)?,
                 Err(_) => return Err(empty(py)),
@@ -262,6 +269,13 @@ impl Queue {
         } else {
             self.unfinished.store(self.unfinished.load(Ordering::Relaxed) + n, Ordering::Relaxed);
         }
+    }
+
+    /// Counts one item as done; tells how many are not, -1 if that was one too many.
+    fn count_done(&self) -> i64 {
+        let done = |now: i64| (now > 0).then_some(now - 1);
+        let before = self.unfinished.fetch_update(Ordering::AcqRel, Ordering::Acquire, done);
+        before.map_or(-1, |before| before - 1)
     }
 
     fn limit(&self, maxsize: i64) -> PyResult<()> {
@@ -312,6 +326,7 @@ impl Queue {
     #[new]
     #[pyo3(signature = (maxsize=Maxsize(0)), text_signature = "(maxsize=0)")]
     fn new(py: Python<'_>, maxsize: Maxsize) -> PyResult<Self> {
+        check(py)?;
         let Maxsize(maxsize) = maxsize;
         let capacity = match usize::try_from(maxsize) {
             Ok(limit @ 1..=MAX_LIMIT) => limit,
@@ -395,21 +410,22 @@ impl Queue {
 
     /// Items that were put and not yet reported done.
     #[getter]
-    fn unfinished_tasks(&self) -> i64 {
-        self.unfinished.load(Ordering::Acquire)
+    fn unfinished_tasks(&self) -> PyResult<i64> {
+        Visit::new(self.made_in)?;
+        Ok(self.unfinished.load(Ordering::Acquire))
     }
 
     /// Counts one item as done; tells how many are not, -1 if that was one too many.
-    fn _task_done(&self) -> i64 {
-        let done = |now: i64| (now > 0).then_some(now - 1);
-        let before = self.unfinished.fetch_update(Ordering::AcqRel, Ordering::Acquire, done);
-        before.map_or(-1, |before| before - 1)
+    fn _task_done(&self) -> PyResult<i64> {
+        Visit::new(self.made_in)?;
+        Ok(self.count_done())
     }
 
     /// Whether the queue was shut down.
     #[getter]
-    fn is_shutdown(&self) -> bool {
-        self.port.is_closed()
+    fn is_shutdown(&self) -> PyResult<bool> {
+        Visit::new(self.made_in)?;
+        Ok(self.port.is_closed())
     }
 
     /// Refuses items from now on; `immediate` also takes away those that are there.
@@ -420,9 +436,8 @@ impl Queue {
             let _overflow = self.overflow();
             self.channel.close();
         }
-        let items = if immediate { self.take_all(py) } else { Vec::new() };
-        for _ in &items {
-            self._task_done();
+        if immediate {
+            self.drop_all(py);
         }
         // Who waits for items shall see that no more overflow.
         self.port.notify_receiver();

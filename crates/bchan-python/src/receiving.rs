@@ -149,7 +149,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
     /// Up to `wanted` items; `None` when there are none.
     fn take_batch<'py>(&mut self, py: Python<'py>, wanted: usize) -> PyResult<Option<Batch<'py>>> {
         if self.item.is_object() {
-            let objects = objects::take(py, self.handle, wanted);
+            let objects = objects::take(py, self.handle, wanted)?;
             return Ok((!objects.is_empty()).then_some(Batch::Objects(objects)));
         }
         let len = self.handle.available(wanted);

@@ -51,6 +51,8 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The process has no memory left.
+    OutOfMemory,
     /// The system refused the memory map.
     Map {
         /// Bytes of address space that were asked for.
@@ -78,6 +80,7 @@ impl fmt::Display for ConfigError {
             Self::Note { value, limit } => {
                 write!(f, "the note must be at most {limit} bytes, got {value}")
             }
+            Self::OutOfMemory => write!(f, "out of memory"),
             Self::NotShareable => write!(f, "channels between processes need Linux"),
             Self::Unwatchable(reason) => write!(f, "{reason}"),
             Self::Foreign { reason } => write!(f, "this is no channel to attach to: {reason}"),
@@ -107,6 +110,8 @@ pub enum HandleError {
         /// How many places there are.
         max_consumers: usize,
     },
+    /// The process has no memory left.
+    OutOfMemory,
     /// A handle that was used, or passed on, can't be passed on.
     Used,
     /// The place belongs to another process.
@@ -121,6 +126,7 @@ pub enum HandleError {
 impl fmt::Display for HandleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::OutOfMemory => write!(f, "out of memory"),
             Self::Closed => write!(f, "the channel is closed"),
             Self::Ended => {
                 write!(f, "the channel has ended: its last producer closed and its consumer was told so")

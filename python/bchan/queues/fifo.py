@@ -82,7 +82,8 @@ class Queue(Passing[T], _core.Queue[T]):
 
     def full(self) -> bool:
         """Tell whether the queue has reached its limit; another thread may change that at once."""
-        return 0 < self.maxsize <= self.qsize()
+        size = self.qsize()
+        return 0 < self.maxsize <= size
 
     def task_done(self) -> None:
         """Report an item that was got as done.
@@ -104,9 +105,11 @@ class Queue(Passing[T], _core.Queue[T]):
             >>> q = bchan.Queue()
             >>> q.join()
         """
-        with self._all_done:
-            while self.unfinished_tasks:
-                self._all_done.wait()
+        # The child of a fork is refused here, before a lock that a thread may have had.
+        if self.unfinished_tasks:
+            with self._all_done:
+                while self.unfinished_tasks:
+                    self._all_done.wait()
 
     def shutdown(self, immediate: bool = False) -> None:
         """Refuse items from now on, and end the waiting: `put` and `get` raise `ShutDown`.

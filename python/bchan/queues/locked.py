@@ -4,15 +4,20 @@ These are the standard library's classes, with the `shutdown` that it has had si
 Pythons run the same code, so the tests that 3.13 ships for `shutdown` check what 3.11 runs.
 """
 
-import queue
 from collections.abc import Callable
 from threading import Condition
 from typing import TYPE_CHECKING, TypeVar
 
 from bchan.queues.errors import Empty, Full, ShutDown
+from bchan.queues.home import Home
+from bchan.queues.standard import standard_queue
 
 if TYPE_CHECKING:
+    import queue
+
     from _typeshed import SupportsRichComparison
+else:
+    queue = standard_queue()
 
 T = TypeVar("T")
 Ranked = TypeVar("Ranked", bound="SupportsRichComparison")
@@ -20,10 +25,14 @@ NEGATIVE_TIMEOUT = "'timeout' must be a non-negative number"
 
 
 class LockedQueue(queue.Queue[T]):
-    """The standard library's `Queue`, with `shutdown` on every Python."""
+    """The standard library's `Queue`, with `shutdown`, and for the process that made it alone."""
 
     is_shutdown: bool = False
     """Whether `shutdown` was called. Written under `mutex`."""
+
+    def __init__(self, maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+        self._home = Home("queue")
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item into the queue, waiting for space.
@@ -47,6 +56,7 @@ class LockedQueue(queue.Queue[T]):
             ...
             queue.Full
         """
+        self._home.check()
         with self.not_full:
             if self.is_shutdown:
                 raise ShutDown
@@ -81,6 +91,7 @@ class LockedQueue(queue.Queue[T]):
             >>> q.get()
             'a'
         """
+        self._home.check()
         with self.not_empty:
             if self.is_shutdown and not self._qsize():
                 raise ShutDown
@@ -111,12 +122,42 @@ class LockedQueue(queue.Queue[T]):
             >>> q.is_shutdown
             True
         """
+        self._home.check()
         with self.mutex:
             self.is_shutdown = True
             if immediate:
                 self._drop_all()
             self.not_empty.notify_all()
             self.not_full.notify_all()
+
+    def qsize(self) -> int:
+        """Tell how many items there are; another thread may change that at once."""
+        self._home.check()
+        return super().qsize()
+
+    def empty(self) -> bool:
+        """Tell whether there is nothing in the queue; another thread may change that at once."""
+        self._home.check()
+        return super().empty()
+
+    def full(self) -> bool:
+        """Tell whether the queue has reached its limit; another thread may change that at once."""
+        self._home.check()
+        return super().full()
+
+    def task_done(self) -> None:
+        """Report an item that was got as done.
+
+        Raises:
+            ValueError: All items that were put are done already.
+        """
+        self._home.check()
+        super().task_done()
+
+    def join(self) -> None:
+        """Wait until every item that was put is reported done."""
+        self._home.check()
+        super().join()
 
     def _has_space(self) -> bool:
         """Whether an item may be put into a bounded queue. Called with the lock held."""

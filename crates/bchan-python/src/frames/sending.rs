@@ -10,6 +10,7 @@ use crate::call::{Patience, wait};
 use crate::detached::{MUCH, detached};
 use crate::errors::closed;
 use crate::gate::Entry;
+use crate::memory::collected;
 use crate::objects::{drawn, listed, listed_to_try, with_fate};
 
 /// What a call works with: a handle of the core, and the right to use it.
@@ -170,7 +171,7 @@ pub(crate) trait FrameOutlet {
         let py = batch.py();
         let mut patience = Patience::new(timeout);
         let mut sent = 0;
-        if let Some(objects) = listed(batch) {
+        if let Some(objects) = listed(batch)? {
             let messages = self.messages(&objects)?;
             let outcome = self.send_drawn(py, &messages, &mut sent, &mut patience);
             return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
@@ -190,7 +191,9 @@ pub(crate) trait FrameOutlet {
 
     /// The messages that `objects` are, none of them too long.
     fn messages<'a>(&self, objects: &'a [Bound<'_, PyAny>]) -> PyResult<Vec<Message<'a>>> {
-        objects.iter().map(|object| Message::of(object.as_borrowed(), self.most())).collect()
+        let Some(first) = objects.first() else { return Ok(Vec::new()) };
+        let messages = objects.iter().map(|object| Message::of(object.as_borrowed(), self.most()));
+        collected(first.py(), objects.len(), messages)
     }
 
     /// Sends `messages`, counting in `sent`.

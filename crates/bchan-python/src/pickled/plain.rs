@@ -46,9 +46,7 @@ unsafe fn write_value(object: *mut ffi::PyObject, bytes: &mut Vec<u8>, most: usi
         if ffi::PyLong_CheckExact(object) != 0 {
             let mut overflow = 0;
             let value = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
-            bytes.push(INT);
-            bytes.extend(value.to_ne_bytes());
-            return overflow == 0;
+            return overflow == 0 && write_word(INT, value.to_ne_bytes(), bytes);
         }
         if ffi::PyUnicode_CheckExact(object) != 0 {
             let mut len = 0;
@@ -60,9 +58,7 @@ unsafe fn write_value(object: *mut ffi::PyObject, bytes: &mut Vec<u8>, most: usi
             return write_bytes(STR, data.cast(), len as usize, bytes);
         }
         if ffi::PyFloat_CheckExact(object) != 0 {
-            bytes.push(FLOAT);
-            bytes.extend(ffi::PyFloat_AS_DOUBLE(object).to_ne_bytes());
-            return true;
+            return write_word(FLOAT, ffi::PyFloat_AS_DOUBLE(object).to_ne_bytes(), bytes);
         }
         if ffi::PyBytes_CheckExact(object) != 0 {
             let len = ffi::Py_SIZE(object) as usize;
@@ -75,8 +71,7 @@ unsafe fn write_value(object: *mut ffi::PyObject, bytes: &mut Vec<u8>, most: usi
             _ => None,
         };
         if let Some(atom) = atom {
-            bytes.push(atom);
-            return true;
+            return write_piece(&[atom], bytes);
         }
         if depth == DEEPEST || bytes.len() > most {
             return false;
@@ -121,18 +116,31 @@ unsafe fn write_dict(dict: *mut ffi::PyObject, bytes: &mut Vec<u8>, most: usize,
 }
 
 fn write_len(tag: u8, n: isize, bytes: &mut Vec<u8>) -> bool {
-    bytes.extend([tag, n as u8]);
-    n as usize <= LONGEST
+    n as usize <= LONGEST && write_piece(&[tag, n as u8], bytes)
+}
+
+#[inline(always)]
+fn write_word(tag: u8, word: [u8; 8], bytes: &mut Vec<u8>) -> bool {
+    let [a, b, c, d, e, f, g, h] = word;
+    write_piece(&[tag, a, b, c, d, e, f, g, h], bytes)
+}
+
+/// Adds `piece`; false if there is no memory for it.
+#[inline(always)]
+fn write_piece(piece: &[u8], bytes: &mut Vec<u8>) -> bool {
+    let has_room = bytes.try_reserve(piece.len()).is_ok();
+    if has_room {
+        bytes.extend_from_slice(piece);
+    }
+    has_room
 }
 
 /// # Safety
 /// `data` must be readable for `len` bytes.
 unsafe fn write_bytes(tag: u8, data: *const u8, len: usize, bytes: &mut Vec<u8>) -> bool {
-    write_len(tag, len as isize, bytes) && {
-        // SAFETY: as the caller says.
-        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(data, len) });
-        true
-    }
+    // SAFETY: as the caller says.
+    write_len(tag, len as isize, bytes)
+        && write_piece(unsafe { std::slice::from_raw_parts(data, len) }, bytes)
 }
 
 /// Reads one tree after the other. To make lists may run the garbage collector, and so any Python code.

@@ -10,6 +10,7 @@ use crate::call::Patience;
 use crate::detached::MUCH;
 use crate::frames::buffer::Payload;
 use crate::frames::sending::FrameOutlet;
+use crate::memory::push;
 use crate::objects::{drawn, listed, listed_to_try, with_fate};
 
 /// Sends a small built-in if nothing is out of the ordinary. Tells whether; if not, nothing was done.
@@ -65,12 +66,10 @@ fn chunks<'a>(objects: &'a [Bound<'a, PyAny>], most: usize, into: &mut Vec<Chunk
 
 fn chunk<'a>(objects: &'a [Bound<'a, PyAny>], most: usize, into: &mut Vec<Chunk<'a>>) -> PyResult<()> {
     if let [object] = objects {
-        into.push((Encoded::of(object.as_borrowed(), most)?, 1));
-        return Ok(());
+        return push(object.py(), into, (Encoded::of(object.as_borrowed(), most)?, 1));
     }
     if let Some(encoded) = Encoded::batch(objects, most / 4)? {
-        into.push((encoded, objects.len()));
-        return Ok(());
+        return push(objects[0].py(), into, (encoded, objects.len()));
     }
     let (some, others) = objects.split_at(objects.len() / 2);
     chunk(some, most, into)?;
@@ -130,7 +129,7 @@ pub(crate) fn send_batch(
     let py = batch.py();
     let mut patience = Patience::new(timeout);
     let mut sent = 0;
-    if let Some(objects) = listed(batch) {
+    if let Some(objects) = listed(batch)? {
         let outcome = send_drawn(outlet, py, &objects, &mut sent, &mut patience);
         return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
     }

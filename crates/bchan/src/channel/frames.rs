@@ -226,7 +226,7 @@ impl Channel {
     /// If the channel is one of items.
     pub fn frame_consumer(&self) -> Result<FrameConsumer, HandleError> {
         self.check_framed(true);
-        Ok(self.frame_consumer_at(Place::take(&self.shared, Role::Consumer)?))
+        self.frame_consumer_at(Place::take(&self.shared, Role::Consumer)?)
     }
 
     /// Takes a consumer of frames over that another process [promised](FrameConsumer::ticket).
@@ -238,15 +238,15 @@ impl Channel {
     /// If the channel is one of items.
     pub fn frame_consumer_of(&self, ticket: Ticket) -> Result<FrameConsumer, HandleError> {
         self.check_framed(true);
-        Ok(self.frame_consumer_at(Place::redeem(&self.shared, Role::Consumer, ticket)?))
+        self.frame_consumer_at(Place::redeem(&self.shared, Role::Consumer, ticket)?)
     }
 
-    fn frame_consumer_at(&self, place: Place) -> FrameConsumer {
-        FrameConsumer(if self.shared.is_ring() {
+    fn frame_consumer_at(&self, place: Place) -> Result<FrameConsumer, HandleError> {
+        Ok(FrameConsumer(if self.shared.is_ring() {
             Receives::Shared(shared::FrameConsumer::at(place, &self.shared))
         } else {
-            Receives::Lanes(Box::new(lanes::FrameConsumer::at(place, &self.shared)))
-        })
+            Receives::Lanes(Box::new(lanes::FrameConsumer::at(place, &self.shared)?))
+        }))
     }
 
     /// The way to use a shared ring of frames without handles; `None` where [`port`](Self::port) is.

@@ -53,7 +53,7 @@ pub struct Config {
     pub mode: Mode,
     /// Bytes of one item, at least 1.
     pub item_size: usize,
-    /// Items that may be in flight, in mpsc for each producer; rounded up to a power of two.
+    /// Items that may be in flight, in mpsc for each producer.
     pub capacity: usize,
     /// Producers that may be registered at once; 1 makes an spsc channel of an mpsc one. There is
     /// never more than one in spmc.
@@ -311,7 +311,7 @@ impl Channel {
     /// If the channel is one of frames.
     pub fn consumer(&self) -> Result<Consumer, HandleError> {
         self.check_framed(false);
-        Ok(self.consumer_at(Place::take(&self.shared, Role::Consumer)?))
+        self.consumer_at(Place::take(&self.shared, Role::Consumer)?)
     }
 
     /// Takes a consumer over that another process [promised](Consumer::ticket).
@@ -320,15 +320,15 @@ impl Channel {
     /// [`HandleError::Elsewhere`]: it was taken over before, or given back.
     pub fn consumer_of(&self, ticket: Ticket) -> Result<Consumer, HandleError> {
         self.check_framed(false);
-        Ok(self.consumer_at(Place::redeem(&self.shared, Role::Consumer, ticket)?))
+        self.consumer_at(Place::redeem(&self.shared, Role::Consumer, ticket)?)
     }
 
-    fn consumer_at(&self, place: Place) -> Consumer {
-        Consumer(if self.shared.is_ring() {
+    fn consumer_at(&self, place: Place) -> Result<Consumer, HandleError> {
+        Ok(Consumer(if self.shared.is_ring() {
             consumer::Kind::Shared(shared::Consumer::at(place, &self.shared))
         } else {
-            consumer::Kind::Lanes(Box::new(lanes::Consumer::at(place, &self.shared)))
-        })
+            consumer::Kind::Lanes(Box::new(lanes::Consumer::at(place, &self.shared)?))
+        }))
     }
 
     /// A way to use a shared ring of items without handles; `None` for lanes, and for the ring of spmc,
@@ -466,13 +466,13 @@ impl Channel {
         let Shared { memory, barrier, .. } = &*self.shared;
         let lanes = || self.shared.lanes().map(|lane| memory.lane_header(lane));
         let ring = self.shared.ring();
-        let mut events = vec![&memory.header().arrivals];
-        events.extend(lanes().map(|lane| &lane.space));
-        events.extend(ring.map(|ring| &ring.space));
+        let spaces = || lanes().map(|lane| &lane.space).chain(ring.map(|ring| &ring.space));
         // What others wrote may be too much for a sum.
         let add = u64::wrapping_add;
-        let sum =
-            |field: fn(&Counters) -> u64| events.iter().map(|event| field(&event.counters)).fold(0, add);
+        let sum = |field: fn(&Counters) -> u64| {
+            let events = std::iter::once(&memory.header().arrivals).chain(spaces());
+            events.map(|event| field(&event.counters)).fold(0, add)
+        };
         let total = |of_lane: fn(&LaneHeader) -> u64| lanes().map(of_lane).fold(0, add);
         let counts = self.shared.counts();
         let (sent, received) = match &counts {

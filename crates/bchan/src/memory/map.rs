@@ -48,6 +48,15 @@ impl Map {
         Self::of(base, len)
     }
 
+    /// Unmaps it but for a half that may be a hole by now, or another's map there.
+    fn forget_half(self, half: usize) {
+        let (other, len) = (1 - half, self.len / 2);
+        // SAFETY: that half lies in the map, which is ours.
+        let unmapped = unsafe { munmap(self.base.as_ptr().add(other * len).cast(), len) };
+        debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
+        std::mem::forget(self);
+    }
+
     fn of(base: rustix::io::Result<*mut std::ffi::c_void>, len: usize) -> Result<Self, String> {
         let base = base.map_err(|error| error.to_string())?;
         let base = NonNull::new(base.cast()).ok_or("the map starts at 0")?;
@@ -163,8 +172,7 @@ impl Segment {
             let (ring, target) = (ring.as_ptr().cast(), target.as_ptr().cast());
             // SAFETY: the target lies in `home`, which is ours and unused.
             if unsafe { mremap_fixed(ring, 0, len, MremapFlags::MAYMOVE, target) }.is_err() {
-                // The call may have left a hole, where another's map may be by now: don't unmap it.
-                std::mem::forget(home);
+                home.forget_half(half);
                 return None;
             }
         }

@@ -55,7 +55,7 @@ impl Memory {
         let header = ChannelHeader::new(geometry, note);
         // SAFETY: the segment starts with room for a header, aligned to a page, seen by nobody yet.
         unsafe { segment.base().cast::<ChannelHeader>().write(header) };
-        Ok(Self::of(segment, geometry))
+        Self::of(segment, geometry)
     }
 
     /// The memory behind a descriptor, which another process may have made. Nothing that is read there is
@@ -68,14 +68,18 @@ impl Memory {
         let identity: Identity = unsafe { segment.base().cast().read_volatile() };
         let geometry = identity.check(backing::page_size() as u64).map_err(foreign)?;
         match segment.len() {
-            len if len == geometry.total_bytes() => Ok(Self::of(segment, geometry)),
+            len if len == geometry.total_bytes() => Self::of(segment, geometry),
             len => Err(foreign(format!("it has {len} bytes and should have {}", geometry.total_bytes()))),
         }
     }
 
-    fn of(segment: backing::Segment, geometry: Geometry) -> Arc<Self> {
-        let mirrors = (0..geometry.rings()).map(|_| OnceLock::new()).collect();
-        Arc::new(Self { geometry, segment, mirrors })
+    fn of(segment: backing::Segment, geometry: Geometry) -> Result<Arc<Self>, ConfigError> {
+        let mut mirrors = Vec::new();
+        if mirrors.try_reserve_exact(geometry.rings()).is_err() {
+            return Err(ConfigError::OutOfMemory);
+        }
+        mirrors.extend((0..geometry.rings()).map(|_| OnceLock::new()));
+        Ok(Arc::new(Self { geometry, segment, mirrors: mirrors.into() }))
     }
 
     /// Bytes of a page.

@@ -27,7 +27,7 @@ impl Deadline {
     }
 
     /// What is left: `None` for ever, zero when it has passed.
-    pub(crate) fn remaining(self) -> Option<Duration> {
+    pub fn remaining(self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))
     }
 }

@@ -7,7 +7,7 @@ use crate::channel::cases::{Case, Kind};
 use crate::channel::consumer::Receiving;
 use crate::channel::seats::{Place, keep_watch};
 use crate::channel::{Plain, Shared};
-use crate::error::Stop;
+use crate::error::{HandleError, Stop};
 use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Reader;
@@ -43,12 +43,18 @@ pub(in crate::channel) struct Consumer {
 }
 
 impl Consumer {
-    /// Goes on where the last consumer stopped.
-    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
+    /// Goes on where the last consumer stopped. All that it will ever need for its lanes is allocated here.
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Result<Self, HandleError> {
+        let lanes = shared.lanes().len();
+        let out_of_memory = |_| HandleError::OutOfMemory;
+        let (mut readers, mut places) = (Vec::new(), Vec::new());
+        readers.try_reserve_exact(lanes).map_err(out_of_memory)?;
+        places.try_reserve_exact(lanes).map_err(out_of_memory)?;
+        places.resize(lanes, None);
         let mut consumer = Self {
-            readers: Vec::new(),
-            places: shared.lanes().map(|_| None).collect(),
-            rota: Rota::default(),
+            readers,
+            places: places.into(),
+            rota: Rota::of(lanes).map_err(out_of_memory)?,
             current: 0,
             turn: 0,
             barrier: shared.barrier,
@@ -63,7 +69,7 @@ impl Consumer {
         };
         let is_due = |lane: &usize| is_silent(lane) || shared.len_of(*lane) > 0;
         shared.lanes().filter(is_due).for_each(|lane| consumer.watch(lane));
-        consumer
+        Ok(consumer)
     }
 
     /// Looks at `lane` from now on.

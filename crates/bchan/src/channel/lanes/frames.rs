@@ -6,7 +6,7 @@ use crate::channel::consumer::Receiving;
 use crate::channel::frames::{ReceivingFrames, SendingFrames};
 use crate::channel::producer::Sending;
 use crate::channel::seats::Place;
-use crate::error::Stop;
+use crate::error::{HandleError, Stop};
 use crate::layout::FRAME_SLOT;
 use crate::process::kill_point;
 use crate::ring::frames::{Frame, slots_for};
@@ -97,8 +97,8 @@ pub(in crate::channel) struct FrameConsumer {
 }
 
 impl FrameConsumer {
-    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
-        Self { rx: Consumer::at(place, shared), open: None }
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Result<Self, HandleError> {
+        Ok(Self { rx: Consumer::at(place, shared)?, open: None })
     }
 
     pub(in crate::channel) fn place(&mut self) -> &mut Place {

@@ -3,7 +3,9 @@
 //! A lane joins when its doorbell rang and leaves when it had nothing for a while, so idle
 //! producers cost nothing. While a lane has messages, each other lane has at most one turn before
 //! it comes; and a turn ends once [`TURN`] messages were taken, so it is at most `TURN - 1`
-//! messages and one claim. Nothing here is shared, and nothing allocates once all lanes are known.
+//! messages and one claim. Nothing here is shared, and nothing allocates once it is made.
+
+use std::collections::TryReserveError;
 
 /// A turn ends once this many messages were taken.
 pub(super) const TURN: usize = 256;
@@ -31,6 +33,15 @@ pub(super) struct Rota {
 }
 
 impl Rota {
+    /// Of at most `lanes`.
+    pub(super) fn of(lanes: usize) -> Result<Self, TryReserveError> {
+        let mut rota = Self::default();
+        rota.entries.try_reserve_exact(lanes)?;
+        rota.left.try_reserve_exact(lanes)?;
+        rota.is_member.try_reserve_exact(lanes)?;
+        Ok(rota)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

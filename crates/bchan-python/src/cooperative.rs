@@ -1,0 +1,79 @@
+//! Waiting where threads are greenlets of gevent or eventlet: all of them run in one thread of the system, so
+//! whoever would park it parks the one that it waits for. So it looks, lets others run, and looks again.
+//!
+//! Which it is, is found out where a call is about to wait: `_cooperative.py` knows the hubs. Greenlets move
+//! pieces of the stack away while others run. That does no harm: while this waits, no other thread has
+//! anything that lies on the stack.
+
+use std::time::Duration;
+
+use bchan::{Deadline, Stop};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFloat};
+use pyo3::{Borrowed, ffi, intern};
+
+use crate::detached::{PyObject_Vectorcall, detached};
+
+/// How the greenlets of this thread wait.
+pub(crate) struct Hub<'py> {
+    sleep: Bound<'py, PyAny>,
+    pause: Duration,
+}
+
+impl<'py> Hub<'py> {
+    /// The first pause lets others run and no more; then they grow from this, twofold, to the longest.
+    const SHORTEST: Duration = Duration::from_micros(25);
+    const LONGEST: Duration = Duration::from_millis(1);
+
+    /// The hub, if `threading` is patched.
+    #[inline]
+    pub(crate) fn of(py: Python<'py>) -> PyResult<Option<Self>> {
+        // SAFETY: attached; the dict of modules lives as long as the interpreter.
+        let modules =
+            unsafe { Borrowed::from_ptr(py, ffi::PyImport_GetModuleDict()).cast_unchecked::<PyDict>() };
+        match modules.contains(intern!(py, "greenlet"))? {
+            true => Self::of_modules(py),
+            false => Ok(None),
+        }
+    }
+
+    #[cold]
+    fn of_modules(py: Python<'py>) -> PyResult<Option<Self>> {
+        static SLEEP_OF_HUB: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let find = || py.import("bchan._cooperative")?.getattr("sleep_of_hub").map(Bound::unbind);
+        let sleep = SLEEP_OF_HUB.get_or_try_init(py, find)?.bind(py).call0()?;
+        Ok((!sleep.is_none()).then_some(Self { sleep, pause: Duration::ZERO }))
+    }
+
+    /// Lets others run, a little longer each time, and not much beyond `deadline`.
+    fn pause(&mut self, deadline: Deadline) -> PyResult<()> {
+        let py = self.sleep.py();
+        let pause = deadline.remaining().map_or(self.pause, |left| left.min(self.pause));
+        let seconds = PyFloat::new(py, pause.as_secs_f64());
+        // SAFETY: one argument by position. Null means an exception was set.
+        unsafe {
+            let slept = PyObject_Vectorcall(self.sleep.as_ptr(), &seconds.as_ptr(), 1, std::ptr::null_mut());
+            Bound::from_owned_ptr_or_err(py, slept)?;
+        }
+        self.pause = (self.pause * 2).clamp(Self::SHORTEST, Self::LONGEST);
+        Ok(())
+    }
+}
+
+/// Does `work`, which waits until the deadline, without the GIL; in a greenlet, other greenlets run meanwhile.
+pub(crate) fn until<T: Send>(
+    py: Python<'_>,
+    hub: &mut Option<Hub<'_>>,
+    deadline: Deadline,
+    mut work: impl FnMut(Deadline) -> Result<T, Stop> + Send,
+) -> PyResult<Result<T, Stop>> {
+    let Some(hub) = hub else { return Ok(detached(py, || work(deadline))) };
+    loop {
+        let done = detached(py, || work(Deadline::after(Duration::ZERO)));
+        if !matches!(done, Err(Stop::TimedOut)) || deadline.remaining() == Some(Duration::ZERO) {
+            return Ok(done);
+        }
+        hub.pause(deadline)?;
+    }
+}
