@@ -11,7 +11,6 @@ QUICK ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(2 * len(os.sched_getaffinity(0)), 16))')
 RUST := Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-
 # What the tests of both languages run is built once, by the profile `release-test` of Cargo.toml; `release` is for use
 # and for figures. Where nextest is installed it runs the tests of all binaries at once, cargo runs one binary after
 # the other.
@@ -27,7 +26,7 @@ DEVELOP = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet
 INSTALL_BENCH = test $(VENV)/bench -nt bench/pyproject.toml || \
 	{ $(BIN)/python -m pip install --quiet --editable ./bench && touch $(VENV)/bench; }
 
-.PHONY: demo test test-python test-rust release loom tsan lint docs bench bench-more bench-rust commands symbols clean
+.PHONY: demo test test-python test-rust release loom tsan lint docs bench bench-more bench-rust commands soak symbols clean
 
 demo: $(VENV)/built ## Counts words with four producer threads, beside queue.Queue.
 	$(BIN)/python examples/word_count.py
@@ -88,7 +87,7 @@ bench-rust: ## The core beside crossbeam-channel, rtrb and kanal.
 
 # What .ci/run starts with QUICK=--quick, of what CONTRIBUTING, README and docs name; tests/test_commands.py
 # finds those that are missing here.
-commands: docs bench bench-more bench-rust ## Every command that a page names and no test starts.
+commands: docs bench bench-more bench-rust soak ## Every command that a page names and no test starts.
 	scripts/run_bench_mpsc.sh --messages 1000000 --runs 1
 	scripts/run_vyukov.sh --messages 1000000 --runs 1
 	scripts/run_all_benches.sh --quick
@@ -101,6 +100,9 @@ commands: docs bench bench-more bench-rust ## Every command that a page names an
 	bench-results/installed/bin/bchan cpus
 	bench-results/installed/bin/python -m pip install --quiet ./bench
 	bench-results/installed/bin/bchan bench mpsc --messages 1000000 --runs 1
+
+soak: $(VENV)/built ## Kills, forks, cancels, hostile memory, finalizers; ten minutes, or BCHAN_SOAK_SECONDS.
+	CARGO=$(CARGO) $(BIN)/python scripts/soak.py $(QUICK)
 
 symbols: $(VENV)/release ## The native part with its functions' names, for profilers; until the next build.
 	PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(abspath $(BIN)/python) \
