@@ -152,8 +152,8 @@ def test_the_longest_message_is_the_whole_ring() -> None:
 def test_a_channel_of_bytes_says_so() -> None:
     ch = Channel(bytes, capacity=5, mode="mpsc", max_producers=2)
     assert isinstance(ch, BytesChannel)
-    assert (ch.dtype, ch.capacity, ch.mode) == (bytes, 8, "mpsc")
-    assert repr(ch) == "<bchan.Channel of bytes, mpsc, 0 in 8 slots, 0 of 2 producers>"
+    assert (ch.dtype, ch.capacity, ch.mode) == (bytes, 5, "mpsc")
+    assert repr(ch) == "<bchan.Channel of bytes, mpsc, 0 in 5 slots, 0 of 2 producers>"
     tx, rx = ch.producer(), ch.consumer()
     assert isinstance(tx, bchan.BytesProducer)
     assert isinstance(rx, bchan.BytesConsumer)

@@ -84,7 +84,7 @@ class Channel(
         >>> ch.receive()
         {'any': 'object'}
         >>> bchan.Channel("u8", capacity=1000, mode="mpsc", max_producers=4)
-        <bchan.Channel of uint64, mpsc, 0/1024, 0 of 4 producers>
+        <bchan.Channel of uint64, mpsc, 0/1000, 0 of 4 producers>
     """
 
     __slots__ = ("_mode", "_name", "_process", "_tuning")
