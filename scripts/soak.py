@@ -19,7 +19,8 @@ ROOT = Path(__file__).parent.parent
 QUICK = "--quick" in sys.argv[1:]
 SECONDS = float(os.environ.get("BCHAN_SOAK_SECONDS", "20" if QUICK else "600"))
 SEED = int(os.environ.get("BCHAN_SEED", str(time.time_ns() % 1_000_000)))
-CARGO = [os.environ.get("CARGO", "cargo"), "test", "--quiet", "--profile", "release-test", "-p", "bchan"]
+PROFILE = ["--profile", "release-test"]
+CARGO = [os.environ.get("CARGO", "cargo"), "test", "--quiet", *PROFILE, "--package", "bchan"]
 RUST: Mapping[str, list[str]] = {
     "random kills, in Rust": ["--test", "processes", "soak"],
     "hostile memory, in Rust": ["--test", "hostile"],
