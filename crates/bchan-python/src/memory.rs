@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 /// Bytes of a block of the reserve.
 const BLOCK: usize = 256;
@@ -217,6 +218,69 @@ pub(crate) fn collected<T>(
     let mut all = list(py, n)?;
     items.into_iter().try_for_each(|item| push(py, &mut all, item?))?;
     Ok(all)
+}
+
+/// A list that is filled while messages are received: the memory for each is there before it is taken.
+///
+/// To make room may run the garbage collector, and so any Python code.
+pub(crate) struct NewList<'py> {
+    list: Bound<'py, PyList>,
+    room: usize,
+}
+
+impl<'py> NewList<'py> {
+    pub(crate) fn with_room(py: Python<'py>, room: usize) -> PyResult<Self> {
+        let places = isize::try_from(room).map_err(|_| out_of_memory(py))?;
+        // SAFETY: makes a list with so many empty places, or sets an exception.
+        let list =
+            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyList_New(places))?.cast_into_unchecked() };
+        let list = Self { list, room };
+        list.set_len(0);
+        Ok(list)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Tells the list how many of its places are filled.
+    fn set_len(&self, len: usize) {
+        // SAFETY: a list, which nobody else has yet.
+        unsafe { (*self.list.as_ptr().cast::<ffi::PyVarObject>()).ob_size = len as isize };
+    }
+
+    /// Makes room for `more`.
+    pub(crate) fn reserve(&mut self, more: usize) -> PyResult<()> {
+        let (len, wanted) = (self.len(), self.len().saturating_add(more));
+        if wanted <= self.room {
+            return Ok(());
+        }
+        let larger = Self::with_room(self.list.py(), wanted.max(2 * self.room))?;
+        for place in 0..len as isize {
+            // SAFETY: places that both have; the reference moves from one to the other.
+            unsafe {
+                let item = ffi::PyList_GET_ITEM(self.list.as_ptr(), place);
+                ffi::PyList_SET_ITEM(larger.list.as_ptr(), place, item);
+            }
+        }
+        larger.set_len(len);
+        self.set_len(0);
+        *self = larger;
+        Ok(())
+    }
+
+    /// Adds an item, for which there must be room.
+    pub(crate) fn push(&mut self, item: Bound<'py, PyAny>) {
+        let len = self.len();
+        assert!(len < self.room, "no room was made");
+        // SAFETY: an empty place of the list.
+        unsafe { ffi::PyList_SET_ITEM(self.list.as_ptr(), len as isize, item.into_ptr()) };
+        self.set_len(len + 1);
+    }
+
+    pub(crate) fn into_list(self) -> Bound<'py, PyList> {
+        self.list
+    }
 }
 
 #[cfg(test)]

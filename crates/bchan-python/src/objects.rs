@@ -14,7 +14,7 @@ use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
 use crate::detached::{PyIter_Next, PyObject_GetIter};
 use crate::errors::{closed, with_attribute, with_sent};
-use crate::memory::{collected, out_of_memory};
+use crate::memory::{NewList, collected};
 use crate::sending::Outlet;
 
 /// Sends as many of `objects` as there is space for, in one claim; tells how many.
@@ -161,29 +161,29 @@ fn send_drawn(
     outcome.map_err(|error| with_fate(py, error, *sent, &objects[gone..]))
 }
 
-/// Up to `wanted` objects.
+/// Up to `wanted` objects. May run Python code, which then finds the call under way.
 pub(crate) fn take<'py>(
     py: Python<'py>,
     rx: &mut impl Receiving,
     wanted: usize,
-) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let mut objects = Vec::new();
+) -> PyResult<Bound<'py, PyList>> {
+    let mut objects = NewList::with_room(py, 0)?;
     while objects.len() < wanted {
         let most = rx.available(wanted - objects.len());
-        // Before they are claimed.
-        if objects.try_reserve(most).is_err() {
+        // Before they are taken off the channel.
+        if let Err(error) = objects.reserve(most) {
             rx.release(0);
-            return if objects.is_empty() { Err(out_of_memory(py)) } else { Ok(objects) };
+            return if objects.len() == 0 { Err(error) } else { Ok(objects.into_list()) };
         }
-        let n = rx.claim(most);
+        let n = if most == 0 { 0 } else { rx.claim(most) };
         if n == 0 {
             break;
         }
         // SAFETY: `n` messages are ours, each a reference that we take over.
         let slots = unsafe { std::slice::from_raw_parts(rx.front(n).cast::<*mut ffi::PyObject>(), n) };
         // SAFETY: as above.
-        objects.extend(slots.iter().map(|object| unsafe { Bound::from_owned_ptr(py, *object) }));
+        slots.iter().for_each(|object| objects.push(unsafe { Bound::from_owned_ptr(py, *object) }));
         rx.release(n);
     }
-    Ok(objects)
+    Ok(objects.into_list())
 }

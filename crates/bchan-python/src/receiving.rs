@@ -14,6 +14,7 @@ use crate::detached::{MUCH, Shared, detached};
 use crate::errors::end_of_channel;
 use crate::gate::Entry;
 use crate::item::ItemType;
+use crate::memory::NewList;
 use crate::objects;
 
 /// What an empty channel is called.
@@ -149,6 +150,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
     /// Up to `wanted` items; `None` when there are none.
     fn take_batch<'py>(&mut self, py: Python<'py>, wanted: usize) -> PyResult<Option<Batch<'py>>> {
         if self.item.is_object() {
+            self.entry.mark();
             let objects = objects::take(py, self.handle, wanted)?;
             return Ok((!objects.is_empty()).then_some(Batch::Objects(objects)));
         }
@@ -186,7 +188,9 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         match self.take_batch(py, wanted)? {
             Some(batch) => Ok(batch),
             None if self.handle.is_ended() => Err(end_of_channel()),
-            None if self.item.is_object() => Ok(Batch::Objects(Vec::new())),
+            None if self.item.is_object() => {
+                NewList::with_room(py, 0).map(|none| Batch::Objects(none.into_list()))
+            }
             None => array::new_array(py, self.item, 0).map(Batch::Array),
         }
     }
@@ -197,7 +201,7 @@ pub(crate) enum Batch<'py> {
     Array(Bound<'py, PyAny>),
     /// The first so many items of an array.
     Front(Bound<'py, PyAny>, usize),
-    Objects(Vec<Bound<'py, PyAny>>),
+    Objects(Bound<'py, PyList>),
 }
 
 impl<'py> Batch<'py> {
@@ -207,7 +211,7 @@ impl<'py> Batch<'py> {
         match self {
             Self::Array(array) => Ok(array),
             Self::Front(array, n) => array.get_item(PySlice::new(py, 0, n as isize, 1)),
-            Self::Objects(objects) => PyList::new(py, objects).map(Bound::into_any),
+            Self::Objects(objects) => Ok(objects.into_any()),
         }
     }
 }

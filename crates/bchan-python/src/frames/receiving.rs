@@ -15,6 +15,7 @@ use crate::call::{Patience, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::end_of_channel;
 use crate::gate::Entry;
+use crate::memory::NewList;
 use crate::receiving::EMPTY;
 
 /// Copies the claimed message to `to` and takes it off the channel.
@@ -147,22 +148,20 @@ impl<H: ReceivingFrames + Send, E: Entry> FrameCall<'_, H, E> {
     }
 
     /// Up to `wanted` messages; `None` when there are none.
-    fn take_batch<'py>(
-        &mut self,
-        py: Python<'py>,
-        wanted: usize,
-    ) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
-        let mut messages = Vec::new();
+    fn take_batch<'py>(&mut self, py: Python<'py>, wanted: usize) -> PyResult<Option<Bound<'py, PyList>>> {
+        // To make room may run Python code.
+        self.entry.mark();
+        let mut messages = NewList::with_room(py, 0)?;
         while messages.len() < wanted {
-            match self.take_one(py) {
+            match messages.reserve(1).and_then(|()| self.take_one(py)) {
                 // SAFETY: a new reference.
                 Ok(Some(object)) => messages.push(unsafe { Bound::from_owned_ptr(py, object) }),
-                Err(error) if messages.is_empty() => return Err(error),
+                Err(error) if messages.len() == 0 => return Err(error),
                 // What could not be made stays, and will fail again.
                 _ => break,
             }
         }
-        Ok((!messages.is_empty()).then_some(messages))
+        Ok((messages.len() > 0).then(|| messages.into_list()))
     }
 }
 
@@ -238,14 +237,16 @@ pub(crate) trait FrameInlet {
         let messages = self.receive_with(py, |call| {
             call.receive_by(py, "receive_batch", timeout, |call| call.take_batch(py, wanted))
         })?;
-        // To make a list may run the garbage collector, and so any Python code: it comes last.
-        PyList::new(py, messages).map(Bound::into_any)
+        Ok(messages.into_any())
     }
 
     fn try_receive_batch<'py>(&self, n: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (py, wanted) = (n.py(), count(n, "n")?);
         let messages =
             self.receive_with(py, |call| call.try_receive_by(|call| call.take_batch(py, wanted)))?;
-        PyList::new(py, messages.unwrap_or_default()).map(Bound::into_any)
+        match messages {
+            Some(messages) => Ok(messages.into_any()),
+            None => NewList::with_room(py, 0).map(|none| none.into_list().into_any()),
+        }
     }
 }
