@@ -9,8 +9,13 @@
 //!
 //! The generation grows when this process is forked, so a handle that came along is found out by
 //! the same comparison. With the GIL a call that doesn't let go of it can't meet another one, and
-//! only looks; a call that waits marks the handle busy first. Without the GIL every call marks it.
+//! only looks; a call that waits, or may run Python code, marks the handle busy first. Python code runs where one
+//! would not think of it: until CPython 3.12 whatever makes an object that the garbage collector tracks (a tuple, a
+//! list, a memoryview, an exception) may run the collector, and so any finalizer; dropping a reference may, too. A
+//! debug build panics if a call is let in beside one that has not marked. Without the GIL every call marks the handle.
 
+#[cfg(debug_assertions)]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -71,16 +76,29 @@ pub(crate) fn check_process(made_in: u32, what: &str) -> PyResult<()> {
 pub(crate) struct Gate {
     state: AtomicU32,
     what: &'static str,
+    /// Whether a call is inside, marked or not. A call that is let in beside one shows that Python code ran
+    /// where nothing was marked.
+    #[cfg(debug_assertions)]
+    is_occupied: AtomicBool,
 }
 
 impl Gate {
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { state: AtomicU32::new(generation()), what }
+        Self::of(generation(), what)
     }
 
     /// Of a handle that another process may come to use.
     pub(crate) fn fresh(what: &'static str) -> Self {
-        Self { state: AtomicU32::new(FRESH), what }
+        Self::of(FRESH, what)
+    }
+
+    fn of(state: u32, what: &'static str) -> Self {
+        Self {
+            state: AtomicU32::new(state),
+            what,
+            #[cfg(debug_assertions)]
+            is_occupied: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn is_fresh(&self) -> bool {
@@ -123,6 +141,12 @@ impl Gate {
         // Relaxed here and below: the GIL orders one call after the other.
         #[cfg(not(Py_GIL_DISABLED))]
         let is_ours = self.state.load(Ordering::Relaxed) == generation;
+        #[cfg(debug_assertions)]
+        assert!(
+            !(is_ours && self.is_occupied.swap(true, Ordering::Relaxed)),
+            "Python code ran inside of a call on a {} that had not marked it",
+            self.what
+        );
         // Made only if it is ours: dropping one ends the call.
         is_ours.then(|| Pass { gate: self, is_marked: cfg!(Py_GIL_DISABLED) })
     }
@@ -135,8 +159,8 @@ impl Gate {
             CLOSED => Closed::new_err(format!("this {what} is closed")),
             state => check_process(state & !BUSY, what).err().unwrap_or_else(|| {
                 PyRuntimeError::new_err(format!(
-                    "this {what} is in use by another thread; one thread at a time may use a {what}, \
-                     and each thread can have its own"
+                    "this {what} is in use by another thread, or by the call that this one came in the \
+                     midst of; one thread at a time may use a {what}, and each thread can have its own"
                 ))
             }),
         }
@@ -230,6 +254,8 @@ impl Pass<'_> {
 impl Drop for Pass<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        self.gate.is_occupied.store(false, Ordering::Relaxed);
         if self.is_marked {
             let state = self.gate.state.load(Ordering::Relaxed) & !BUSY;
             self.gate.state.store(state, Ordering::Release);

@@ -9,7 +9,7 @@ use crate::arguments::{Timeout, count_from};
 use crate::call::Patience;
 use crate::detached::Attached;
 use crate::errors::{end_of_channel, must_be};
-use crate::gate::Pass;
+use crate::gate::{Entry, Pass};
 use crate::handle::{Handle, Inner, Open};
 use crate::passing::Passable;
 
@@ -75,7 +75,7 @@ impl<H: Peeks> Handle<H, Peeked> {
         let (mut pass, inner) = self.enter()?;
         let mut patience = Patience::new(timeout);
         loop {
-            if let Some(view) = show(inner, &look)? {
+            if let Some(view) = show(inner, &mut pass, &look)? {
                 return Ok(view);
             }
             wait(inner.idle()?, &mut pass, &mut patience)?;
@@ -87,8 +87,8 @@ impl<H: Peeks> Handle<H, Peeked> {
         &self,
         look: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (_pass, inner) = self.enter()?;
-        let view = show(inner, look)?;
+        let (mut pass, inner) = self.enter()?;
+        let view = show(inner, &mut pass, look)?;
         let is_ended = view.is_none() && inner.idle()?.is_ended();
         if is_ended { Err(end_of_channel()) } else { Ok(view) }
     }
@@ -132,9 +132,13 @@ impl Peeked {
 
 fn show<'py, H: Peeks>(
     inner: &mut Inner<H, Peeked>,
+    pass: &mut Pass<'_>,
     look: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let Some((view, n)) = look(inner.idle()?)? else { return Ok(None) };
+    let rx = inner.idle()?;
+    // To make a view may run the garbage collector, and so any Python code, while its messages are claimed.
+    pass.mark();
+    let Some((view, n)) = look(rx)? else { return Ok(None) };
     inner.open = Peeked(Some((view.clone().unbind(), n)));
     Ok(Some(view))
 }

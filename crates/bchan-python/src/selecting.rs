@@ -25,7 +25,8 @@ enum Seat<'a> {
 impl<'a> Seat<'a> {
     fn to_send(who: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(producer) = who.cast::<Producer>() {
-            let (pass, tx) = producer.get().enter_to_send()?;
+            let (mut pass, tx) = producer.get().enter_to_send()?;
+            pass.mark();
             return Ok(Self::Producer(pass, tx));
         }
         let (visit, port) = channel(who)?.enter()?;
@@ -34,7 +35,8 @@ impl<'a> Seat<'a> {
 
     fn to_receive(who: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(consumer) = who.cast::<Consumer>() {
-            let (pass, rx) = consumer.get().handle.enter_idle()?;
+            let (mut pass, rx) = consumer.get().handle.enter_idle()?;
+            pass.mark();
             return Ok(Self::Consumer(pass, rx));
         }
         let (visit, port) = channel(who)?.enter()?;
@@ -83,7 +85,6 @@ pub(crate) fn wait_for_any(
     let (receivers, senders) = (distinct(&receivers), distinct(&senders));
     let mut seats: Vec<Seat<'_>> =
         receivers.map(Seat::to_receive).chain(senders.map(Seat::to_send)).collect::<PyResult<_>>()?;
-    seats.iter_mut().for_each(|seat| seat.entry().mark());
     loop {
         let mut cases: Vec<Case<'_>> = seats.iter_mut().map(Seat::case).collect();
         match detached(py, || bchan::wait_for_any(&mut cases, deadline)) {

@@ -18,7 +18,7 @@ use crate::channel::Channel;
 use crate::detached::{Attached, detached};
 use crate::errors::{closed, must_be};
 use crate::frames::lease;
-use crate::gate::Pass;
+use crate::gate::{Entry, Pass};
 use crate::handle::{Handle, Inner, Open};
 use crate::passing::Passable;
 
@@ -125,7 +125,7 @@ impl<H: Reserves> Reserving<H> {
         let (mut pass, inner) = self.handle.enter()?;
         let mut patience = Patience::new(timeout);
         loop {
-            if let Some(view) = self.claim(inner, &claim)? {
+            if let Some(view) = self.claim(inner, &mut pass, &claim)? {
                 return Ok(view);
             }
             wait(inner.idle()?, &mut pass, &mut patience)?;
@@ -137,19 +137,22 @@ impl<H: Reserves> Reserving<H> {
         &self,
         claim: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (_pass, inner) = self.handle.enter()?;
-        self.claim(inner, &claim)
+        let (mut pass, inner) = self.handle.enter()?;
+        self.claim(inner, &mut pass, &claim)
     }
 
     fn claim<'py>(
         &self,
         inner: &mut Inner<H, Reserved>,
+        pass: &mut Pass<'_>,
         claim: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let tx = inner.idle()?;
         if tx.is_closed() {
             return Err(closed());
         }
+        // To make a view may run the garbage collector, and so any Python code, while its slots are claimed.
+        pass.mark();
         let Some((view, len)) = claim(tx)? else { return Ok(None) };
         inner.open = Reserved(Some((view.clone().unbind(), len)));
         self.reserved_by.store(this_thread(), Ordering::Relaxed);
