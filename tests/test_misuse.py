@@ -576,3 +576,43 @@ def test_ctrl_c_ends_a_program_that_waits() -> None:
     _, errors = program.communicate(timeout=DEADLINE)
     assert "KeyboardInterrupt" in errors
     assert program.returncode == -signal.SIGINT
+
+
+def nested(depth: int, innermost: Any = "u1") -> np.dtype[Any]:
+    """A record in a record, so many deep."""
+    dtype: np.dtype[Any] = np.dtype(innermost)
+    for _ in range(depth):
+        dtype = np.dtype([("a", dtype)])
+    return dtype
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["heap", "shared"])
+@pytest.mark.parametrize("depth", [33, 100, 1_000, 20_000])
+def test_a_dtype_nested_deeper_than_the_limit_is_refused(depth: int, shared: bool) -> None:
+    with pytest.raises(ValueError, match="nested at most 32 deep"):
+        Channel(nested(depth), shared=shared)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["heap", "shared"])
+def test_a_dtype_nested_as_deep_as_the_limit_works(shared: bool) -> None:
+    dtype = nested(32)
+    ch: Any = Channel(dtype, shared=shared)
+    ch.send_batch(np.array([7], "u1").view(dtype))
+    assert ch.receive(timeout=DEADLINE).tobytes() == b"\x07"
+    if shared:
+        again: Any = bchan._sharing.look(ch._fd)
+        assert again.dtype == dtype
+    with pytest.raises(TypeError, match="array must have the channel's dtype"):
+        ch.send_batch(np.zeros(1, nested(200)))
+
+
+def test_a_record_of_a_billion_numbers_is_looked_through_at_once() -> None:
+    dtype: np.dtype[Any] = np.dtype("u1")
+    for _ in range(30):
+        dtype = np.dtype([("a", dtype), ("b", dtype)])
+    bchan._core.check_dtype(dtype)
+
+
+def test_times_without_a_unit_are_found_however_deep_they_are() -> None:
+    with pytest.raises(ValueError, match="a unit for its times"):
+        Channel(nested(32, "M8"))

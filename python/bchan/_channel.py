@@ -71,7 +71,8 @@ class Channel(
     Raises:
         TypeError: A dtype that is neither object nor plain bytes, or that other processes can't be
             told of.
-        ValueError: A number out of range, an unknown mode, or a name that is none.
+        ValueError: A number out of range, an unknown mode, a name that is none, or records in
+            records more than 32 deep.
         FileExistsError: A channel of that name exists, or it can't be told that none does.
         OSError: The name can't be written; it says what is missing.
         MemoryError: One ring would not fit into this machine's memory.
@@ -137,6 +138,7 @@ class Channel(
         capacity = checked_number("capacity", capacity, _core.MAX_CAPACITY)
         of_bytes, is_shared = dtype is bytes, shared or name is not None
         item = np.dtype(np.uint8 if of_bytes else dtype)
+        _core.check_dtype(item)
         of_pickles = is_shared and item.kind == "O"
         best = BytesChannel if of_bytes else PickledChannel if of_pickles else cls
         kind: type[Channel] = best if cls is Channel else cls

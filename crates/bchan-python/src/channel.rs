@@ -262,7 +262,7 @@ impl Inlet for Channel {
             return word.map_or(ptr::null_mut(), |object| object as *mut ffi::PyObject);
         }
         match &self.port {
-            Some(port) if is_home(self.made_in) && !self.item.is_foreign() => {
+            Some(port) if is_home(self.made_in) && !self.item.is_numpys() => {
                 let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };
                 quietly(py, receive_bits(py, &mut rx, &self.item))
             }

@@ -88,7 +88,7 @@ impl Inlet for Consumer {
     fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
         let Some((_pass, inner)) = self.handle.enter_quickly() else { return ptr::null_mut() };
         match inner.quickly() {
-            Some(rx) if !self.item.is_foreign() => quietly(py, receive_bits(py, rx, &self.item)),
+            Some(rx) if !self.item.is_numpys() => quietly(py, receive_bits(py, rx, &self.item)),
             _ => ptr::null_mut(),
         }
     }

@@ -17,6 +17,7 @@ use pyo3::{Borrowed, ffi};
 
 use crate::arguments::describe;
 use crate::detached::{PyFloat_AsDouble, PyNumber_Index};
+use crate::dtype::{check_dtype, makes_scalars_natively};
 
 /// How an item is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,10 @@ enum Kind {
     Float,
     /// A reference to a Python object, which the message owns.
     Object,
-    /// Through NumPy.
+    /// Through NumPy, which runs no Python code for it.
     Other,
+    /// Through NumPy, which may run Python code for it, or fail.
+    Foreign,
 }
 
 /// The item type of a channel.
@@ -48,43 +51,18 @@ pub(crate) enum Encoded<'py> {
 }
 
 impl ItemType {
-    /// The type for `descr`, if its items are plain bytes.
+    /// The type for `descr`, if its items are objects or plain bytes.
     pub(crate) fn new(descr: &Bound<'_, PyArrayDescr>) -> PyResult<Self> {
-        let name = || descr.str().map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        if descr.kind() == b'O' {
-            return Ok(Self { kind: Kind::Object, size: size_of::<usize>(), descr: descr.clone().unbind() });
-        }
-        if descr.has_object() || !b"biufcmMSUV".contains(&descr.kind()) {
-            return Err(PyTypeError::new_err(format!(
-                "dtype must be object, or have items of plain bytes (numbers, times, fixed strings, records of them), got {}",
-                name()
-            )));
-        }
-        if descr.has_subarray() {
-            return Err(PyTypeError::new_err(format!(
-                "dtype must not be a subarray, got {}; make it the field of a record",
-                name()
-            )));
-        }
-        if has_time_without_unit(descr)? {
-            return Err(PyValueError::new_err(format!(
-                "dtype must have a unit for its times, as m8[s] and M8[s] have, got {}",
-                name()
-            )));
-        }
-        if descr.itemsize() == 0 {
-            return Err(PyValueError::new_err(format!(
-                "dtype must have items of at least 1 byte, got {} of 0",
-                name()
-            )));
-        }
+        check_dtype(descr)?;
         let (size, native) = (descr.itemsize(), descr.is_native_byteorder() != Some(false));
         let kind = match descr.kind() {
+            b'O' => Kind::Object,
             b'b' => Kind::Bool,
             b'i' if native => Kind::Signed,
             b'u' if native => Kind::Unsigned,
             b'f' if native && (size == 4 || size == 8) => Kind::Float,
-            _ => Kind::Other,
+            _ if makes_scalars_natively(descr) => Kind::Other,
+            _ => Kind::Foreign,
         };
         Ok(Self { kind, size, descr: descr.clone().unbind() })
     }
@@ -138,10 +116,16 @@ impl ItemType {
         self.descr.clone_ref(py).into_ptr().cast()
     }
 
-    /// Whether converting an item may run Python code.
+    /// Whether a Python object for an item is made by NumPy.
+    #[inline(always)]
+    pub(crate) fn is_numpys(&self) -> bool {
+        matches!(self.kind, Kind::Other | Kind::Foreign)
+    }
+
+    /// Whether making a Python object for an item may run Python code, or fail for what the item is.
     #[inline(always)]
     pub(crate) fn is_foreign(&self) -> bool {
-        self.kind == Kind::Other
+        self.kind == Kind::Foreign
     }
 
     /// The bits of a number that is just what the dtype wants; `None` for all that needs a closer
@@ -196,7 +180,7 @@ impl ItemType {
             Kind::Float => self.encode_float(item),
             Kind::Bool => self.encode_bool(item),
             Kind::Object => Ok(Encoded::Bits(item.as_ptr() as u64)),
-            Kind::Other => self.encode_other(item),
+            Kind::Other | Kind::Foreign => self.encode_other(item),
         }
     }
 
@@ -295,7 +279,8 @@ impl ItemType {
         }
     }
 
-    /// A new Python object for the item at `slot`; null with an exception set if that fails.
+    /// A new Python object for the item at `slot`; null with an exception set if that fails. May run Python
+    /// code if the item is foreign, and then nothing must be claimed.
     ///
     /// # Safety
     /// `slot` must be readable for one item of this type.
@@ -319,9 +304,22 @@ impl ItemType {
                 (Kind::Bool, _) => ffi::PyBool_FromLong(slot.read().into()),
                 // The message's own reference.
                 (Kind::Object, _) => slot.cast::<*mut ffi::PyObject>().read(),
-                (Kind::Other, _) => self.decode_other(py, slot),
+                (Kind::Other | Kind::Foreign, _) => self.decode_other(py, slot),
             }
         }
+    }
+
+    /// A new Python object for a foreign item, which was copied out of its slot.
+    #[cold]
+    pub(crate) fn decode_copy(&self, py: Python<'_>, copy: &[u8]) -> PyResult<*mut ffi::PyObject> {
+        assert_eq!(copy.len(), self.size);
+        let dtype = self.descr.bind(py);
+        if dtype.kind() == b'U' {
+            check_text(dtype, copy)?;
+        }
+        // SAFETY: the copy is one item long.
+        let object = unsafe { self.decode_other(py, copy.as_ptr()) };
+        if object.is_null() { Err(PyErr::fetch(py)) } else { Ok(object) }
     }
 
     /// # Safety
@@ -340,17 +338,20 @@ impl ItemType {
     }
 }
 
-/// Whether times of `descr`, or of a field of it, have no unit: NumPy takes them in any, and forgets which.
-fn has_time_without_unit(descr: &Bound<'_, PyArrayDescr>) -> PyResult<bool> {
-    if descr.kind() == b'm' || descr.kind() == b'M' {
-        return Ok(!descr.getattr("str")?.extract::<String>()?.contains('['));
-    }
-    for name in descr.names().unwrap_or_default() {
-        if has_time_without_unit(&descr.get_field(&name)?.0.base())? {
-            return Ok(true);
+/// Refuses text of code points that are none: CPython makes strings of them that it can't cope with.
+fn check_text(dtype: &Bound<'_, PyArrayDescr>, text: &[u8]) -> PyResult<()> {
+    let most = u32::from(char::MAX);
+    let is_swapped = dtype.is_native_byteorder() == Some(false);
+    for point in text.chunks_exact(size_of::<u32>()) {
+        let point = u32::from_ne_bytes(point.try_into().expect("four bytes"));
+        let point = if is_swapped { point.swap_bytes() } else { point };
+        if point > most {
+            return Err(PyValueError::new_err(format!(
+                "message of dtype {dtype} must be of code points up to {most:#x}, got {point:#x}; it was taken off the channel"
+            )));
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 #[cold]

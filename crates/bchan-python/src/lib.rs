@@ -10,6 +10,7 @@ mod consumer;
 mod contents;
 mod cooperative;
 mod detached;
+mod dtype;
 mod errors;
 mod frames;
 mod gate;
@@ -41,6 +42,8 @@ mod _core {
     use crate::channel::{Channel, read_note};
     #[pymodule_export]
     use crate::consumer::Consumer;
+    #[pymodule_export]
+    use crate::dtype::check_dtype;
     #[pymodule_export]
     use crate::errors::{ChannelError, Closed, EndOfChannel};
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bchan::Receiving;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySlice};
 use pyo3::{Borrowed, ffi};
@@ -20,7 +21,7 @@ use crate::objects;
 /// What an empty channel is called.
 pub(crate) const EMPTY: &str = "the channel is empty";
 
-/// Receives a number or an object if there is one; null if not, and then nothing was done.
+/// Receives an item that is not foreign, if there is one; null if not, and then nothing was done.
 #[inline(always)]
 pub(crate) fn receive_bits(py: Python<'_>, rx: &mut impl Receiving, item: &ItemType) -> *mut ffi::PyObject {
     if rx.claim(1) == 0 {
@@ -28,7 +29,7 @@ pub(crate) fn receive_bits(py: Python<'_>, rx: &mut impl Receiving, item: &ItemT
     }
     // SAFETY: there is a message, and the channel's items are of this type.
     let object = unsafe { item.decode(py, rx.front(1)) };
-    // If it could not be made, the message stays, and comes again.
+    // It can't be made for want of memory alone: then the message stays, and comes again.
     rx.release(usize::from(!object.is_null()));
     object
 }
@@ -38,13 +39,36 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
     #[inline(always)]
     fn take(&mut self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
         if self.item.is_foreign() {
-            self.entry.mark();
+            return self.take_copy(py);
         }
         let object = receive_bits(py, self.handle, self.item);
         match PyErr::take(py) {
             Some(error) if object.is_null() => Err(error),
             _ => Ok(object),
         }
+    }
+
+    /// Receives one foreign item: a copy is converted once the message was taken, as that may run Python
+    /// code, or fail for what the item is.
+    #[cold]
+    fn take_copy(&mut self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
+        let (rx, size) = (&mut *self.handle, self.item.size());
+        if rx.claim(1) == 0 {
+            return Ok(std::ptr::null_mut());
+        }
+        let mut copy = Vec::new();
+        if copy.try_reserve_exact(size).is_err() {
+            rx.release(0);
+            return Err(PyMemoryError::new_err(format!("no memory for a message of {size} bytes")));
+        }
+        // SAFETY: there is a message of that size, and room for it.
+        unsafe {
+            rx.front(1).copy_to_nonoverlapping(copy.as_mut_ptr(), size);
+            copy.set_len(size);
+        }
+        rx.release(1);
+        self.entry.mark();
+        self.item.decode_copy(py, &copy)
     }
 
     /// Receives one item; null when there is none just now.
