@@ -27,6 +27,10 @@ class Payload(NamedTuple):
     def is_framed(self, shared: bool) -> bool:
         return self.dtype is bytes or self.is_packed(shared)
 
+    def goes(self, shared: bool) -> bool:
+        """Whether there are such channels."""
+        return self.name not in (("objects", "rows") if shared else ("pickled",))
+
     @property
     def has_views(self) -> bool:
         return self.dtype is not object
@@ -125,4 +129,4 @@ PAYLOADS = (
     Payload("bytes", bytes, _bytes, _number_of_bytes, lambda _: bytearray(168)),
     Payload("pickled", object, _pickled, _number_of_pickled),
 )
-"""`pickled` for shared channels, `objects` for others."""
+"""Of several kinds; see `Payload.goes`."""

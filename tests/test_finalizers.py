@@ -124,7 +124,7 @@ def storms() -> list[Any]:
         for payload in PAYLOADS
         for mode in MODES
         for place in ("heap", "shared")
-        if payload.name != ("objects" if place == "shared" else "pickled")
+        if payload.goes(place == "shared")
     ]
 
 

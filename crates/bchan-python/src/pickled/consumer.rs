@@ -57,6 +57,29 @@ impl PickledConsumer {
         if gate.is_home() { Ok(()) } else { gate.enter().map(drop) }
     }
 
+    /// The next message of a handle at rest.
+    #[inline(always)]
+    fn taken<'py>(
+        &self,
+        py: Python<'py>,
+        inner: &mut Inner,
+        mut pass: Pass<'_>,
+    ) -> PyResult<Option<Taken<'py>>> {
+        let (rx, underway) = inner.both()?;
+        if let Some(object) = hand_out(py, rx, &mut underway.list) {
+            return Ok(Some(Taken::Object(object)));
+        }
+        let Some(frame) = rx.claim() else { return Ok(None) };
+        let taken = out(py, rx, &mut pass, frame).map_err(|error| failed(py, rx, error))?;
+        if let Taken::Pickle(pickled) = &taken
+            && pickled.objects > 0
+        {
+            return self.open(py, inner, &mut pass, pickled);
+        }
+        rx.release();
+        Ok(Some(taken))
+    }
+
     /// Unpickles the list of the claimed frame, which stays so; gives the object whose turn it is.
     #[cold]
     fn open<'py>(
@@ -68,15 +91,14 @@ impl PickledConsumer {
     ) -> PyResult<Option<Taken<'py>>> {
         // Keeps all other calls out while it runs Python code.
         pass.mark();
-        let objects = pickled.load_all();
+        let objects = pickled.load_rest();
         self.check_home()?;
         let (rx, underway) = inner.both()?;
         // As `claim`; besides, others shall come for what is behind it.
         rx.peek();
         match objects {
             Ok(objects) => {
-                let rest = objects.into_iter().skip(pickled.place);
-                underway.list.extend(rest.map(Bound::unbind).map(Attached::new));
+                underway.list.extend(objects.into_iter().map(Bound::unbind).map(Attached::new));
                 Ok(hand_out(py, rx, &mut underway.list).map(Taken::Object))
             }
             Err(error) => {
@@ -193,36 +215,28 @@ fn skip(rx: &mut FrameConsumer, list: &mut VecDeque<Attached>, objects: usize) -
 impl PickledInlet for PickledConsumer {
     #[inline(always)]
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>> {
-        let (mut pass, inner) = self.handle.enter()?;
-        let (rx, underway) = inner.both()?;
-        if let Some(object) = hand_out(py, rx, &mut underway.list) {
-            return Ok(Some(Taken::Object(object)));
-        }
-        let Some(frame) = rx.claim() else { return Ok(None) };
-        let taken = out(py, rx, &mut pass, frame).map_err(|error| failed(py, rx, error))?;
-        if let Taken::Pickle(pickled) = &taken
-            && pickled.objects > 0
-        {
-            return self.open(py, inner, &mut pass, pickled);
-        }
-        rx.release();
-        Ok(Some(taken))
+        let (pass, inner) = self.handle.enter()?;
+        inner.idle()?;
+        self.taken(py, inner, pass)
     }
 
-    fn take_more<'py>(
-        &self,
-        py: Python<'py>,
-        most: usize,
-        into: &mut Vec<Bound<'py, PyAny>>,
-    ) -> PyResult<()> {
-        let (_pass, inner) = self.handle.enter()?;
-        if inner.open.is_open() {
-            return Ok(());
+    fn take_another<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>> {
+        match self.handle.enter() {
+            Ok((pass, inner)) => match inner.idle() {
+                Ok(_) => self.taken(py, inner, pass),
+                Err(_) => Ok(None),
+            },
+            // In the child of a fork what was received is the parent's, too.
+            Err(error) if !self.handle.gate.is_home() => Err(error),
+            Err(_) => Ok(None),
         }
-        let (rx, underway) = inner.both()?;
+    }
+
+    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut Vec<Bound<'py, PyAny>>) {
+        let Some((_pass, inner)) = self.handle.enter_quickly() else { return };
+        let Ok((rx, underway)) = inner.both() else { return };
         let n = underway.list.len().min(most);
         into.extend(std::iter::from_fn(|| hand_out(py, rx, &mut underway.list)).take(n));
-        Ok(())
     }
 
     fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()> {

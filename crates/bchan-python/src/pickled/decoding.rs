@@ -59,13 +59,15 @@ impl<'py> Pickled<'py> {
         }
     }
 
-    /// All objects of the list that it is.
-    pub(super) fn load_all(&self) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        if self.is_plain {
+    /// The objects of the list that it is, from the one on whose turn it is.
+    pub(super) fn load_rest(&self) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let all: Vec<_> = if self.is_plain {
             let mut plain = self.plain();
-            return (0..self.objects).map(|_| plain.read()).collect();
-        }
-        list_of(self.loaded()?, self.objects).map(|list| list.iter().collect())
+            (0..self.objects).map(|_| plain.read()).collect::<PyResult<_>>()?
+        } else {
+            list_of(self.loaded()?, self.objects)?.iter().collect()
+        };
+        Ok(all.into_iter().skip(self.place).collect())
     }
 
     fn plain(&self) -> Reader<'py, '_> {
@@ -157,7 +159,11 @@ fn built_in<'py>(
         let object = match (kind, len) {
             (INT, 8) => ffi::PyLong_FromLongLong(front.cast::<i64>().read_unaligned()),
             (FLOAT, 8) => ffi::PyFloat_FromDouble(front.cast::<f64>().read_unaligned()),
-            (STR, _) => ffi::PyUnicode_DecodeUTF8(front.cast(), len as isize, c"strict".as_ptr()),
+            (STR, _) => {
+                // What is no UTF-8 is an exception: to make it may run the garbage collector.
+                entry.mark();
+                ffi::PyUnicode_DecodeUTF8(front.cast(), len as isize, c"strict".as_ptr())
+            }
             (BYTES, _) => return bytes(py, entry, front, len).map(Bound::into_any),
             (NONE, 0) => ffi::Py_NewRef(ffi::Py_None()),
             (FALSE, 0) => ffi::Py_NewRef(ffi::Py_False()),

@@ -11,15 +11,19 @@ use crate::call::Patience;
 use crate::channel::Channel;
 use crate::errors::{end_of_channel, with_attribute};
 use crate::frames::receiving::FrameInlet;
+use crate::frames::sending::FrameCall;
+use crate::gate::Visit;
 
 /// Something whose calls receive objects for any process.
 pub(crate) trait PickledInlet {
     /// Takes the next message, if there is one.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>>;
 
+    /// The same in the midst of a call that has received: nothing also if it is not let in any more.
+    fn take_another<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>>;
+
     /// Takes more messages, at most `most`, as far as they are objects already.
-    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut Vec<Bound<'py, PyAny>>)
-    -> PyResult<()>;
+    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut Vec<Bound<'py, PyAny>>);
 
     /// Waits until there is a message, or was a moment ago.
     fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()>;
@@ -88,7 +92,8 @@ pub(crate) trait PickledInlet {
     }
 
     /// A list of the first message and what else is there. What can't be loaded is gone; the error says
-    /// what was received before, in its attribute `received`.
+    /// what was received before, in its attribute `received`. Loading may run Python code, or let another
+    /// thread in: if this call is refused after that, it gives what it has.
     fn gather<'py>(
         &self,
         py: Python<'py>,
@@ -114,8 +119,8 @@ pub(crate) trait PickledInlet {
         let mut next = first;
         while let Some(taken) = next {
             received.push(taken.load()?);
-            self.take_more(py, wanted - received.len(), received)?;
-            next = if received.len() < wanted { self.take(py)? } else { None };
+            self.take_more(py, wanted - received.len(), received);
+            next = if received.len() < wanted { self.take_another(py)? } else { None };
         }
         Ok(())
     }
@@ -125,21 +130,19 @@ pub(crate) trait PickledInlet {
 impl PickledInlet for Channel {
     #[inline(always)]
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>> {
-        self.receive_with(py, |call| {
-            let rx = &mut *call.handle;
-            let Some(frame) = rx.claim() else { return Ok(None) };
-            let taken = out(py, rx, &mut call.entry, frame).map_err(|error| failed(py, rx, error))?;
-            let objects = if let Taken::Pickle(pickled) = &taken { pickled.objects } else { 0 };
-            if !step(rx, objects) {
-                rx.hand_back();
-            }
-            Ok(Some(taken))
-        })
+        self.receive_with(py, |call| taken(py, call))
     }
 
-    fn take_more<'py>(&self, _: Python<'py>, _: usize, _: &mut Vec<Bound<'py, PyAny>>) -> PyResult<()> {
-        Ok(())
+    fn take_another<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>> {
+        let mut another = Ok(None);
+        let outcome = self.receive_with(py, |call| {
+            another = taken(py, call);
+            Ok(())
+        });
+        outcome.map_or(Ok(None), |()| another)
     }
+
+    fn take_more<'py>(&self, _: Python<'py>, _: usize, _: &mut Vec<Bound<'py, PyAny>>) {}
 
     fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()> {
         self.receive_with(py, |it| it.wait_for_message(py, call, patience))
@@ -148,4 +151,20 @@ impl PickledInlet for Channel {
     fn is_ended(&self, py: Python<'_>) -> PyResult<bool> {
         self.receive_with(py, |call| Ok(call.handle.is_ended()))
     }
+}
+
+/// The next message of a port, without what else is in its list.
+#[inline(always)]
+fn taken<'py>(
+    py: Python<'py>,
+    call: &mut FrameCall<'_, impl ReceivingFrames, Visit>,
+) -> PyResult<Option<Taken<'py>>> {
+    let rx = &mut *call.handle;
+    let Some(frame) = rx.claim() else { return Ok(None) };
+    let taken = out(py, rx, &mut call.entry, frame).map_err(|error| failed(py, rx, error))?;
+    let objects = if let Taken::Pickle(pickled) = &taken { pickled.objects } else { 0 };
+    if !step(rx, objects) {
+        rx.hand_back();
+    }
+    Ok(Some(taken))
 }
