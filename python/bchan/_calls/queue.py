@@ -1,6 +1,7 @@
 """The calls of `queues.Queue` and `queues.SimpleQueue`."""
 
-from typing import Generic, TypeVar
+from types import GenericAlias
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -9,6 +10,10 @@ class Passing(Generic[T]):
     """The calls of a queue."""
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:
+        # As in the standard library: `Queue[int]` is an alias of the class.
+        __class_getitem__ = classmethod(GenericAlias)
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item into the queue, waiting while it is full.

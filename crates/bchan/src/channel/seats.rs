@@ -335,8 +335,9 @@ impl Shared {
             let owner = Owner(owner.load(Ordering::Acquire)).process();
             (owner, Lifeline(lifeline.load(Ordering::Relaxed)))
         };
-        let mut others: Vec<_> = seats.flat_map(words).chain(undertaker).map(read).collect();
-        others.retain(|&(owner, _)| owner.0 != 0 && owner != Owner::this());
+        let is_other = |&(owner, _): &(Owner, Lifeline)| owner.0 != 0 && owner != Owner::this();
+        // Of thousands of seats few are taken: the list has no room for the others.
+        let mut others: Vec<_> = seats.flat_map(words).chain(undertaker).map(read).filter(is_other).collect();
         others.sort_unstable_by_key(|(owner, lifeline)| (owner.0, lifeline.0));
         others.dedup();
         others
