@@ -4,7 +4,10 @@ import asyncio
 import gc
 import os
 import random
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -14,7 +17,7 @@ import anyio
 import numpy as np
 import pytest
 
-from bchan import Channel, Closed, EndOfChannel
+from bchan import Channel, Closed, EndOfChannel, aselect, select
 from bchan._core import READY_IN_A_ROW
 from bchan._types import Mode
 from tests.support import DEADLINE, Task, until
@@ -308,19 +311,237 @@ def test_alarms_are_given_back() -> None:
     assert descriptors() <= before
 
 
-def test_a_handle_closed_under_a_waiting_task() -> None:
+def waits_on_handles(mode: Mode, dtype: Any, shared: bool) -> list[tuple[Any, Any]]:
+    """Handles, and calls that wait with them for something that never comes."""
+    item: Any = b"x" if dtype is bytes else 1
+    waits: list[tuple[Any, Any]] = []
+    for call in ("asend", "asend_batch", "aselect"):
+        ch = Channel(dtype, capacity=1, mode=mode, shared=shared)
+        tx = ch.producer()
+        while tx.try_send(item):
+            pass
+        sends = {
+            "asend": lambda tx=tx: tx.asend(item),
+            "asend_batch": lambda tx=tx: tx.asend_batch([item] * 3),
+            "aselect": lambda tx=tx: aselect([(tx, item), Channel()]),
+        }
+        waits.append((tx, sends[call]))
+    for call in ("areceive", "areceive_batch", "aselect", "anext"):
+        ch = Channel(dtype, capacity=1, mode=mode, shared=shared)
+        rx, keeper = ch.consumer(), ch.producer()
+        receives = {
+            "areceive": lambda rx=rx, _=keeper: rx.areceive(),
+            "areceive_batch": lambda rx=rx, _=keeper: rx.areceive_batch(3),
+            "aselect": lambda rx=rx, _=keeper: aselect([Channel(), rx]),
+            "anext": lambda rx=rx, _=keeper: rx.__anext__(),
+        }
+        waits.append((rx, receives[call]))
+    return waits
+
+
+async def closed_at_once(handle: Any, call: Any, tasks: int = 2) -> None:
+    """Close a handle under the tasks that wait with it."""
+    waiting = [asyncio.ensure_future(call()) for _ in range(tasks)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    handle.close()
+    for task in waiting:
+        with pytest.raises(Closed, match="closed"):
+            await asyncio.wait_for(task, 5)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", ["O", "u8", bytes])
+@pytest.mark.parametrize("mode", MODES)
+def test_closing_a_handle_ends_what_waits_with_it_at_once(
+    mode: Mode, dtype: Any, shared: bool
+) -> None:
+    async def main() -> None:
+        for handle, call in waits_on_handles(mode, dtype, shared):
+            await closed_at_once(handle, call)
+
+    run(main())
+
+
+def test_closing_a_handle_from_a_thread_ends_what_waits_with_it() -> None:
+    async def main() -> None:
+        for mode in MODES:
+            for handle, call in waits_on_handles(mode, "O", False):
+                waiting = asyncio.ensure_future(call())
+                await asyncio.sleep(0.01)
+                Task(handle.close).result()
+                with pytest.raises(Closed):
+                    await asyncio.wait_for(waiting, 5)
+
+    run(main())
+
+
+def test_what_a_closed_handle_left_goes_to_the_others() -> None:
     async def main() -> None:
         ch = Channel()
         rx = ch.consumer()
-        task = asyncio.create_task(rx.areceive())
+        first = asyncio.create_task(rx.areceive())
         await asyncio.sleep(0.01)
+        second = asyncio.create_task(ch.areceive())
+        await asyncio.sleep(0.01)
+        ch.send("one")  # wakes the first
         rx.close()
-        ch.send(1)
+        assert await asyncio.wait_for(second, 5) == "one"
         with pytest.raises(Closed):
-            await asyncio.wait_for(task, 5)
-        assert ch.receive() == 1
+            await first
 
     run(main())
+
+
+class Counted:
+    """An object that says how often it was pickled."""
+
+    times = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        Counted.times += 1
+        return (Counted, ())
+
+
+@pytest.mark.parametrize("way", ["asend", "asend_batch", "aselect", "select", "send"])
+@pytest.mark.parametrize("mode", MODES)
+def test_an_object_that_waits_is_pickled_once(mode: Mode, way: str) -> None:
+    ch = Channel(shared=True, capacity=64, mode=mode)
+    tx, rx = ch.producer(), ch.consumer()
+    while tx.try_send("x"):
+        pass
+    Counted.times = 0
+    other = Channel()
+
+    async def wait(thing: Counted) -> None:
+        match way:
+            case "asend":
+                await tx.asend(thing)
+            case "asend_batch":
+                await tx.asend_batch([thing, thing, "last"])
+            case _:
+                await aselect([other, (tx, thing)])
+
+    def work() -> None:
+        match way:
+            case "select":
+                select([other, (tx, Counted())], timeout=DEADLINE)
+            case "send":
+                tx.send(Counted(), timeout=DEADLINE)
+            case _:
+                run(wait(Counted()))
+
+    sending = Task(work)
+    until(lambda: Counted.times > 0)
+    received: list[Any] = []
+    while sending.running:
+        received.append(rx.try_receive())
+        time.sleep(0.005)
+    sending.result()
+    received += [rx.try_receive() for _ in range(80)]
+    arrived = sum(isinstance(item, Counted) for item in received)
+    assert arrived == (2 if way == "asend_batch" else 1)
+    assert Counted.times == 1
+
+
+class Fragile:
+    """An object whose pickling fails."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise ZeroDivisionError
+
+
+def test_what_cannot_be_pickled_is_refused_before_the_wait() -> None:
+    ch = Channel(shared=True, capacity=4)
+    while ch.try_send("x"):
+        pass
+
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await ch.asend(Fragile())
+        with pytest.raises(ZeroDivisionError) as refused:
+            await ch.asend_batch(["y", Fragile()])
+        assert refused.value.sent == 0  # type: ignore[attr-defined]
+        with pytest.raises(ZeroDivisionError):
+            await aselect([(ch, Fragile())])
+
+    run(main())
+
+
+WITHOUT_DESCRIPTORS = """
+import asyncio, gc, os, resource, sys
+import bchan
+
+loops = sys.argv[1]
+shared = sys.argv[2] == "True"
+
+async def main():
+    empty, full = bchan.Channel(shared=shared), bchan.Channel(capacity=1, shared=shared)
+    while full.try_send(1):
+        pass
+    rx, tx = empty.consumer(), full.producer()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 2, hard))
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        pass
+    calls = [
+        empty.areceive, rx.areceive, lambda: rx.areceive_batch(2), lambda: full.asend(2),
+        lambda: tx.asend(2), lambda: tx.asend_batch([2, 3]),
+        lambda: bchan.aselect([empty, (full, 2)]), lambda: bchan.aselect([rx, (tx, 2)]),
+    ]
+    for call in calls:
+        for _ in range(3):
+            try:
+                await call()
+            except OSError as error:
+                assert error.errno == 24, error
+            else:
+                raise AssertionError("it has not raised")
+    gc.collect()
+    for fd in taken:
+        os.close(fd)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    # The channels go on.
+    receiving, sending = asyncio.create_task(rx.areceive()), asyncio.create_task(tx.asend(2))
+    await asyncio.sleep(0.01)
+    empty.send("hello")
+    while full.try_receive() is not None:
+        pass
+    assert await asyncio.wait_for(receiving, 20) == "hello"
+    await asyncio.wait_for(sending, 20)
+
+if loops == "uvloop":
+    from uvloop import run
+else:
+    from asyncio import run
+
+# A loop keeps what it has: each begins without.
+run(main())
+gc.collect()
+before = len(os.listdir("/proc/self/fd"))
+for _ in range(3):
+    run(main())
+gc.collect()
+assert len(os.listdir("/proc/self/fd")) <= before, "descriptors were lost"
+"""
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_task_that_finds_no_descriptor_raises_and_the_channel_goes_on(
+    loop: str, shared: bool
+) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    command = [sys.executable, "-c", WITHOUT_DESCRIPTORS, loop, str(shared)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 Backend = tuple[str, dict[str, Any]]

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -129,7 +129,6 @@ def test_closing_wakes_a_select() -> None:
 @pytest.mark.parametrize(
     ("cases", "error", "match"),
     [
-        ([], ValueError, "at least 1"),
         ([5], TypeError, "got 5"),
         ([("x", 1)], TypeError, "pair"),
         ([Channel(mode="mpsc")], RuntimeError, "mpmc"),
@@ -138,6 +137,79 @@ def test_closing_wakes_a_select() -> None:
 def test_what_cannot_be_selected_is_refused(cases: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         select(cases, timeout=0)
+
+
+@pytest.mark.parametrize("timeout", [0, 0.02])
+def test_no_cases_time_out_as_others_do(timeout: float) -> None:
+    start = time.monotonic()
+    with pytest.raises(TimeoutError, match=f"after {timeout} s"):
+        select([], timeout=timeout)
+    assert time.monotonic() - start >= timeout
+
+
+def test_no_cases_and_no_timeout_would_wait_for_ever_and_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 unless there is a timeout"):
+        select([])
+    with pytest.raises(ValueError, match="at least 1 unless there is a timeout"):
+        asyncio.run(aselect([]))
+
+
+def chi_square(counts: Sequence[int]) -> float:
+    expected = sum(counts) / len(counts)
+    return sum((count - expected) ** 2 / expected for count in counts)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("dtype", ["O", "u8", bytes])
+@pytest.mark.parametrize("in_a_loop", [False, True])
+@pytest.mark.parametrize("idle", [(0, 0), (62, 0), (3, 30)])
+def test_each_case_that_is_ready_is_as_likely_as_the_others(
+    idle: tuple[int, int], in_a_loop: bool, dtype: Any, waits: bool
+) -> None:
+    item: Any = b"x" if dtype is bytes else 1
+    ready = [Channel(dtype, capacity=4096, mode=mode) for mode in ("mpmc", "spsc", "mpmc")]
+    txs = [ch.producer() for ch in ready]
+    rxs = [ready[0], ready[1].consumer(), ready[2]]
+    for tx in txs:
+        for _ in range(2000):
+            tx.send(item)
+    before, between = ([Channel(dtype) for _ in range(n)] for n in idle)
+    # Three receivers, and a sender that always has room.
+    cases: list[Any] = [*before, rxs[0], *between, *rxs[1:], (Channel(dtype, 4096), item)]
+    places = {id(case[0] if isinstance(case, tuple) else case): n for n, case in enumerate(cases)}
+    if waits:
+        cases.append(after(DEADLINE))
+
+    async def select_in_a_loop() -> Counter[int]:
+        return Counter([places[id((await aselect(cases)).who)] for _ in range(1200)])
+
+    if in_a_loop:
+        chosen = asyncio.run(select_in_a_loop())
+    else:
+        chosen = Counter(places[id(select(cases).who)] for _ in range(1200))
+    assert len(chosen) == 4
+    # Three degrees of freedom: one in a million is beyond 30.7.
+    assert chi_square(list(chosen.values())) < 30.7, chosen
+
+
+@both_ways
+def test_cases_that_become_ready_together_are_equally_likely() -> None:
+    chosen: Counter[int] = Counter()
+    for _ in range(400):
+        channels = [Channel("u4") for _ in range(2)]
+        go = Channel("u4")
+
+        def work(channels: list[Any] = channels, go: Any = go) -> int:
+            # Asleep at all three; both others are ready when it has been woken by the third.
+            select([go, after(DEADLINE)])
+            return channels.index(select(channels, timeout=DEADLINE).who)
+
+        selecting = Task(work)
+        for ch in channels:
+            ch.send(1)
+        go.send(1)
+        chosen[selecting.result()] += 1
+    assert chi_square([chosen[0], chosen[1]]) < 23.9, chosen  # one in a million
 
 
 @pytest.mark.parametrize("timeout", [-1, math.nan])

@@ -22,29 +22,42 @@ class Alarm(Protocol):
         """Wait until it is written, for so many seconds at most, or for no reason."""
 
 
-def _close(alarm: Alarm) -> None:
-    """Close an alarm that nobody will wait for: a loop may go before the tasks that it has."""
-    fd, alarm.fd = alarm.fd, -1
-    if alarm.disarm is not None:
-        alarm.disarm(fd)
-    os.close(fd)
+class _Eventfd:
+    """An eventfd, which is closed when nobody will wait for it: a loop may go before its tasks."""
+
+    fd = -1
+    """Of one that could not be made."""
+    disarm: Callable[[int], object] | None = None
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def _was_written(self) -> bool:
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return False
+        return True
+
+    def __del__(self) -> None:
+        fd, self.fd = self.fd, -1
+        if self.disarm is not None:
+            self.disarm(fd)
+        if fd >= 0:
+            os.close(fd)
 
 
-class _LoopAlarm:
+class _LoopAlarm(_Eventfd):
     """An alarm that an asyncio loop watches, for as long as the loop lives."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.disarm: Callable[[int], object] | None = None
+        super().__init__()
         self._waiter: asyncio.Future[None] | None = None
         loop.add_reader(self.fd, self._rang)
 
     def _rang(self) -> None:
-        try:
-            os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return
-        self._wake()
+        if self._was_written():
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -61,25 +74,16 @@ class _LoopAlarm:
             if late is not None:
                 late.cancel()
 
-    def __del__(self) -> None:
-        _close(self)
 
-
-class _OtherAlarm:
+class _OtherAlarm(_Eventfd):
     """An alarm in a loop that anyio knows, as trio's."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.disarm: Callable[[int], object] | None = None
 
     async def wait(self, timeout: float | None = None) -> None:
         import anyio
 
         with anyio.move_on_after(timeout):
             await anyio.wait_readable(self.fd)
-
-    def __del__(self) -> None:
-        _close(self)
+            self._was_written()
 
 
 _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_LoopAlarm]] = WeakKeyDictionary()

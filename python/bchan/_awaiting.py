@@ -4,15 +4,15 @@ A message is taken, or sent, in the last step before the call returns, and nothi
 it. So a task that is cancelled, at whatever point, has not touched the channel, or has returned.
 """
 
-import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from bchan._alarms import LentAlarm, checkpoint
-from bchan._core import NOTHING, EndOfChannel, may_go_on
-from bchan._handle import Handle
+from bchan._alarms import checkpoint
+from bchan._core import NOTHING, EndOfChannel, is_in_a_hurry, may_go_on
+from bchan._lines import do_in_turn
 from bchan._types import Array
 
 # A tuple, because a union takes three times as long to look through.
@@ -23,7 +23,7 @@ class _Sends(Protocol):
     """What sending in a task is made of."""
 
     def try_send(self, item: Any, /) -> bool: ...
-    def _send_ready(self, item: Any, /) -> bool: ...
+    def _send_ready(self, item: Any, /) -> Any: ...
     def try_send_batch(self, batch: Any, /) -> int: ...
     def _arm_send(self, alarm: int, item: Any = None) -> bool: ...
     def _disarm_send(self, alarm: int) -> None: ...
@@ -39,38 +39,46 @@ class _Receives(Protocol):
     def _disarm_receive(self, alarm: int) -> None: ...
 
 
-async def wait_for_space(tx: _Sends, item: object) -> None:
-    """Wait until there may be space for the item."""
-    await _wait(tx, lambda alarm: tx._arm_send(alarm, item), tx._disarm_send)
+class Space:
+    """Space for an item, as something to wait for."""
+
+    def __init__(self, who: _Sends, item: Any) -> None:
+        self.who, self._item = who, item
+        self.disarm = who._disarm_send
+
+    def arm(self, fd: int) -> bool:
+        return self.who._arm_send(fd, self._item)
 
 
-async def wait_for_message(rx: _Receives) -> None:
-    """Wait until there may be a message, or the end."""
-    await _wait(rx, rx._arm_receive, rx._disarm_receive)
+class Message:
+    """A message, as something to wait for."""
+
+    def __init__(self, who: _Receives) -> None:
+        self.who = who
+        self.arm, self.disarm = who._arm_receive, who._disarm_receive
 
 
-_waiting: dict[int, list[int]] = {}
-"""For each handle, by its id, the alarms of the tasks that wait with it."""
+def encoded(tx: object, item: Any) -> Any:
+    """What to give `tx` in place of the item while it waits, so that it is pickled once."""
+    encode = getattr(tx, "_encode", None)
+    return item if encode is None else encode(item)
 
 
-async def _wait(where: object, arm: Callable[[int], bool], disarm: Callable[[int], None]) -> None:
-    with LentAlarm() as bell:
-        bell.disarm = disarm
-        # A channel itself wakes the next one, in whatever loop of whatever thread.
-        alarms = _waiting.setdefault(id(where), []) if isinstance(where, Handle) else []
-        alarms.append(bell.fd)
-        try:
-            if not arm(bell.fd):
-                await bell.wait()
-        finally:
-            disarm(bell.fd)
-            bell.disarm = None
-            alarms.remove(bell.fd)
-            if alarms:
-                # A ring of its own has one waiter: who goes has the next one look, and arm it anew.
-                os.eventfd_write(alarms[0], 1)
-            else:
-                _waiting.pop(id(where), None)
+async def _send(tx: _Sends, item: Any) -> None:
+    """Send an item that is encoded; a newcomer is not faster than one that was woken in vain."""
+    if is_in_a_hurry() or not tx.try_send(item):
+        await do_in_turn([Space(tx, item)], lambda: tx.try_send(item) or NOTHING)
+
+
+def _send_some(tx: _Sends, items: Any) -> Any:
+    return tx.try_send_batch(items) or NOTHING
+
+
+async def _received(rx: _Receives, attempt: Callable[[], Any]) -> Any:
+    """What `attempt` gives; a newcomer is not faster than one that was woken in vain."""
+    if is_in_a_hurry() or (received := attempt()) is NOTHING:
+        return await do_in_turn([Message(rx)], attempt)
+    return received
 
 
 class AwaitingSender:
@@ -98,10 +106,10 @@ class AwaitingSender:
             >>> asyncio.run(main())
             'hello'
         """
-        if not self._send_ready(item):
+        sent = self._send_ready(item)
+        if sent is not True:
             await checkpoint()
-            while not self.try_send(item):
-                await wait_for_space(self, item)
+            await _send(self, sent or encoded(self, item))
 
     async def asend_batch(self: _Sends, batch: Iterable[object] | Array[Any]) -> None:
         """Send all items of a batch in order, waiting in the event loop.
@@ -128,15 +136,23 @@ class AwaitingSender:
             array([0, 1, 2], dtype=uint64)
         """
         items: Any = batch if isinstance(batch, _ROWS) else list(batch)
+        encode = getattr(self, "_encode_batch", None)
         sent = 0
         try:
+            if encode is not None and (messages := encode(items)) is not None:
+                for message, n in messages:
+                    if not may_go_on():
+                        await checkpoint()
+                    await _send(self, message)
+                    sent += n
+                return
             if not may_go_on():
                 await checkpoint()
-            while True:
-                sent += self.try_send_batch(items[sent:] if sent else items)
-                if sent == len(items):
-                    return
-                await wait_for_space(self, items[sent])
+            if not is_in_a_hurry() or len(items) == 0:
+                sent = self.try_send_batch(items)
+            while sent < len(items):
+                rest = items[sent:]
+                sent += await do_in_turn([Space(self, rest[0])], partial(_send_some, self, rest))
         except BaseException as error:
             error.sent = sent  # type: ignore[attr-defined]
             raise
@@ -168,8 +184,7 @@ class AwaitingReceiver:
         item = self._receive_ready()
         if item is NOTHING:
             await checkpoint()
-            while (item := self.try_receive(NOTHING)) is NOTHING:
-                await wait_for_message(self)
+            item = await _received(self, lambda: self.try_receive(NOTHING))
         return item
 
     async def areceive_batch(self: _Receives, n: int) -> Any:
@@ -194,9 +209,12 @@ class AwaitingReceiver:
         """
         if not may_go_on():
             await checkpoint()
-        while len(batch := self.try_receive_batch(n)) == 0:
-            await wait_for_message(self)
-        return batch
+
+        def attempt() -> Any:
+            batch = self.try_receive_batch(n)
+            return batch if len(batch) else NOTHING
+
+        return await _received(self, attempt)
 
     def __aiter__(self) -> Self:
         return self

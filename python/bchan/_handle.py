@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from bchan import _sharing
+from bchan import _lines, _sharing
 from bchan._leaving import Closing
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ class Handle(Closing):
         # With it the handle is passed to another process.
         self._channel = channel if channel.shared else None  # type: ignore[misc]
         return self
+
+    def close(self) -> None:
+        """Close this handle; what was sent stays. Closing twice is harmless.
+
+        A call that waits with it raises `Closed`, in whatever thread or task.
+        """
+        super().close()  # type: ignore[misc]
+        _lines.rouse(self)
 
     def __reduce__(self: _Native) -> tuple[Any, ...]:
         return type(self), (_sharing.checked(self._channel), self._ticket())

@@ -7,21 +7,30 @@ eventfd to write.
 
 import math
 import os
-import random
 import select as system
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
-from bchan._alarms import LentAlarm
+from bchan._alarms import checkpoint
+from bchan._awaiting import Message, encoded
 from bchan._bytes import BytesConsumer, BytesProducer
 from bchan._channel import BytesChannel, Channel, PickledChannel
 from bchan._consumer import Consumer
 from bchan._cooperative import PAUSE, sleep_of_hub
-from bchan._core import MOST_CASES, ChannelError, wait_for_any
+from bchan._core import (
+    MOST_CASES,
+    NOTHING,
+    ChannelError,
+    is_in_a_hurry,
+    may_go_on,
+    shuffled,
+    wait_for_any,
+)
+from bchan._lines import do_in_turn, in_line
 from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._timers import LONGEST, Timer
@@ -39,7 +48,6 @@ _OF_FRAMES: Final = (
     PickledConsumer,
     PickledProducer,
 )
-_nothing: Final = object()
 
 
 class Selected(NamedTuple):
@@ -51,20 +59,13 @@ class Selected(NamedTuple):
     """What was received, or sent."""
 
 
-class _Receive:
+class _Receive(Message):
     """A receiver, as a case."""
 
-    def __init__(self, who: Consumer | BytesConsumer | PickledConsumer | Channel) -> None:
-        self.who = who
+    who: Any
 
     def attempt(self) -> Any:
-        return self.who.try_receive(_nothing)
-
-    def arm(self, fd: int) -> bool:
-        return self.who._arm_receive(fd)
-
-    def disarm(self, fd: int) -> None:
-        self.who._disarm_receive(fd)
+        return self.who.try_receive(NOTHING)
 
     due = math.inf
 
@@ -74,12 +75,20 @@ class _Send:
 
     def __init__(self, who: Target, item: Any) -> None:
         self.who, self.item = who, item
+        self._message: Any = NOTHING
+
+    @property
+    def message(self) -> Any:
+        """The item, encoded when it is first needed."""
+        if self._message is NOTHING:
+            self._message = encoded(self.who, self.item)
+        return self._message
 
     def attempt(self) -> Any:
-        return self.item if self.who.try_send(self.item) else _nothing
+        return self.item if self.who.try_send(self.message) else NOTHING
 
     def arm(self, fd: int) -> bool:
-        return self.who._arm_send(fd, self.item)
+        return self.who._arm_send(fd, self.message)
 
     def disarm(self, fd: int) -> None:
         self.who._disarm_send(fd)
@@ -94,7 +103,7 @@ class _Moment:
         self.who = who
 
     def attempt(self) -> Any:
-        return self.who.try_receive(_nothing)
+        return self.who.try_receive(NOTHING)
 
     def arm(self, fd: int) -> bool:
         del fd
@@ -110,21 +119,20 @@ class _Moment:
 
 _Operation: TypeAlias = _Receive | _Send | _Moment
 
-_Wait: TypeAlias = Callable[[Sequence[_Operation], float], AbstractContextManager[object]]
-"""Sleeps until one of the operations may be possible, or so many seconds. Others are woken for what
-is left, of what it was woken for, at the end of the `with` block."""
+_Wait: TypeAlias = Callable[[list[_Operation], float], Any]
+"""Sleeps until one of the operations may be possible, or until then, and attempts it."""
 
 
 def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
     """Wait until one of several operations can be done, and do just that one.
 
-    Of several that are ready one is chosen at random, so that none has to wait for ever.
+    Of several that are ready each is as likely to be chosen.
 
     Args:
         cases: Receivers (consumers, mpmc channels, timers from `after` and `tick`), and pairs of a
             sender (a producer, or an mpmc channel) and the item to send. Each handle is used by
             this thread alone, as in any call.
-        timeout: Seconds to wait at most; None for ever.
+        timeout: Seconds to wait at most; None for ever. Without cases it is waited for in any case.
 
     Returns:
         Who did it, and the item that was received or sent.
@@ -132,8 +140,8 @@ def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
     Raises:
         TimeoutError: None became ready.
         EndOfChannel: A receiver has ended; its attribute `who` is that receiver.
-        Closed: A sender or its channel was closed; `who` is that sender.
-        ValueError: No cases, or a negative timeout.
+        Closed: A sender or its channel was closed, or a receiver; `who` is that one.
+        ValueError: No cases and no timeout: that would wait for ever. Or a negative timeout.
         TypeError: A case that is neither.
 
     Example:
@@ -147,14 +155,14 @@ def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
         5
     """
     operations, end = _operations(cases), _end(timeout)
-    done = _attempt(operations)
-    while done is None:
+    if timeout is None:
+        _check_any(operations)
+    done: Selected | Any = _attempt(operations)
+    while done is NOTHING:
         if time.monotonic() >= end:
             raise TimeoutError(f"select timed out after {timeout} s: no case is ready")
-        wait = _way_to_wait(operations)
-        with wait(operations, max(_earliest(operations, end) - time.monotonic(), 0.0)):
-            done = _attempt(operations)
-    return done
+        done = _way_to_wait(operations)(operations, end)
+    return cast("Selected", done)
 
 
 async def aselect(cases: Iterable[Case]) -> Selected:
@@ -180,26 +188,23 @@ async def aselect(cases: Iterable[Case]) -> Selected:
         False
     """
     operations = _operations(cases)
-    while True:
-        done = _attempt(operations)
-        if done is not None:
-            return done
-        with LentAlarm() as bell:
-            bell.disarm = lambda fd: _disarm(operations, fd)
-            try:
-                if not _arm(operations, bell.fd):
-                    seconds = _earliest(operations, math.inf) - time.monotonic()
-                    await bell.wait(None if seconds == math.inf else max(seconds, 0.0))
-            finally:
-                _disarm(operations, bell.fd)
-                bell.disarm = None
+    _check_any(operations)
+    if not may_go_on():
+        await checkpoint()
+    done: Selected | Any = NOTHING if is_in_a_hurry() else _attempt(operations)
+    if done is NOTHING:
+        attempt, seconds = partial(_attempt, operations), partial(_until_due, operations)
+        done = await do_in_turn(operations, attempt, seconds)
+    return cast("Selected", done)
 
 
 def _operations(cases: Iterable[Case]) -> list[_Operation]:
-    operations = [_operation(case) for case in cases]
+    return [_operation(case) for case in cases]
+
+
+def _check_any(operations: Sequence[_Operation]) -> None:
     if not operations:
-        raise ValueError("cases must be at least 1, got none")
-    return operations
+        raise ValueError("cases must be at least 1 unless there is a timeout, got none")
 
 
 def _operation(case: Case) -> _Operation:
@@ -225,22 +230,27 @@ def _end(timeout: float | None) -> float:
     return time.monotonic() + timeout
 
 
-def _attempt(operations: Sequence[_Operation]) -> Selected | None:
-    """Do the first operation that can be done, from a random one on."""
-    first = random.randrange(len(operations))
-    for operation in (*operations[first:], *operations[:first]):
+def _attempt(operations: list[_Operation]) -> Any:
+    """Do one of those that can be done, each as likely as the others; or give `NOTHING`."""
+    for operation in shuffled(operations):
         try:
             item = operation.attempt()
         except ChannelError as error:
             error.who = operation.who  # type: ignore[attr-defined]
             raise
-        if item is not _nothing:
+        if item is not NOTHING:
             return Selected(operation.who, item)
-    return None
+    return NOTHING
 
 
-def _earliest(operations: Sequence[_Operation], end: float) -> float:
-    return min(end, *(operation.due for operation in operations))
+def _seconds_left(operations: Sequence[_Operation], end: float) -> float:
+    """How long to wait at most: until the end, or the first timer."""
+    return max(min((end, *(operation.due for operation in operations))) - time.monotonic(), 0.0)
+
+
+def _until_due(operations: Sequence[_Operation]) -> float | None:
+    seconds = _seconds_left(operations, math.inf)
+    return None if seconds == math.inf else seconds
 
 
 def _way_to_wait(operations: Sequence[_Operation]) -> _Wait:
@@ -251,41 +261,34 @@ def _way_to_wait(operations: Sequence[_Operation]) -> _Wait:
     return _by_futexes if is_of_items and 1 <= len(channels) <= MOST_CASES else _by_eventfd
 
 
-def _by_futexes(operations: Sequence[_Operation], seconds: float) -> AbstractContextManager[object]:
+def _by_futexes(operations: list[_Operation], end: float) -> Any:
     receivers: list[Any] = [each.who for each in operations if isinstance(each, _Receive)]
     senders: list[Any] = [each.who for each in operations if isinstance(each, _Send)]
-    return wait_for_any(receivers, senders, seconds)
+    # Others are woken at the end of the block for what is left of what this was woken for.
+    with wait_for_any(receivers, senders, _seconds_left(operations, end)):
+        return _attempt(operations)
 
 
-def _by_hub(
-    sleep: Callable[[float], object], operations: Sequence[_Operation], seconds: float
-) -> AbstractContextManager[object]:
-    """Let other greenlets run; then one looks again."""
-    del operations
-    sleep(min(seconds, PAUSE))
-    return nullcontext()
+def _by_hub(sleep: Callable[[float], object], operations: list[_Operation], end: float) -> Any:
+    """Let other greenlets run, and look again."""
+    sleep(min(_seconds_left(operations, end), PAUSE))
+    return _attempt(operations)
 
 
-@contextmanager
-def _by_eventfd(operations: Sequence[_Operation], seconds: float) -> Iterator[None]:
+def _by_eventfd(operations: list[_Operation], end: float) -> Any:
     fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     try:
-        if not _arm(operations, fd):
-            _sleep(fd, seconds)
-        yield
+        with in_line(operations, fd) as place:
+            while True:
+                if not place.arm():
+                    _sleep(fd, _seconds_left(operations, end))
+                done = _attempt(operations)
+                if done is not NOTHING or time.monotonic() >= end:
+                    return done
+                with suppress(BlockingIOError):
+                    os.eventfd_read(fd)
     finally:
-        _disarm(operations, fd)
         os.close(fd)
-
-
-def _arm(operations: Sequence[_Operation], fd: int) -> bool:
-    """Have all channels write the eventfd, unless an operation is ready now: then true."""
-    return any(operation.arm(fd) for operation in operations)
-
-
-def _disarm(operations: Sequence[_Operation], fd: int) -> None:
-    for operation in operations:
-        operation.disarm(fd)
 
 
 def _sleep(fd: int, seconds: float) -> None:

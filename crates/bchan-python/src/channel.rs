@@ -417,6 +417,21 @@ impl Channel {
         }
     }
 
+    /// What stands for the item in the calls that send: an object for any process is encoded once.
+    fn _encode<'py>(&self, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.is_pickled {
+            true => {
+                Ok(Bound::new(item.py(), pickled::Encoding::of(item.as_borrowed(), self.most())?)?.into_any())
+            }
+            false => Ok(item),
+        }
+    }
+
+    /// The same for a batch of such objects: messages, and how many objects each has. None of others.
+    fn _encode_batch(&self, batch: &Bound<'_, PyAny>) -> PyResult<Option<Vec<(pickled::Encoding, usize)>>> {
+        self.is_pickled.then(|| pickled::encode_batch(self, batch.as_borrowed())).transpose()
+    }
+
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.
     fn _disarm_send(&self, alarm: i32) {
         self.contents.get().disarm(alarm);

@@ -136,6 +136,11 @@ impl Consumer {
         self.handle.arm(|rx| rx.arm(alarm))
     }
 
+    /// Whether others must look who wait with this handle, for what the channel tells nobody.
+    fn _must_look(&self) -> bool {
+        self.handle.must_look(|rx, _| rx.must_look())
+    }
+
     /// Takes back what `_arm_receive` did; harmless if there is nothing to take back.
     fn _disarm_receive(&self, alarm: i32) {
         self.handle.disarm(alarm);

@@ -168,8 +168,19 @@ impl<H: Passable, O: Open> Handle<H, O> {
 
     /// Has `arm` see to an eventfd being written, unless there is no need to wait: then true.
     pub(crate) fn arm(&self, arm: impl FnOnce(&mut H) -> bool) -> PyResult<bool> {
+        if self.gate.is_closed() {
+            return Ok(true);
+        }
         let (_pass, inner) = self.enter()?;
         checked_alarm(inner.core.as_mut().is_none_or(arm))
+    }
+
+    /// What `look` says: whether others must look who wait with this handle, for what the channel tells nobody.
+    /// True if it can't be asked.
+    pub(crate) fn must_look(&self, look: impl FnOnce(&mut H, &mut O) -> bool) -> bool {
+        let Some((_pass, inner)) = self.enter_quickly() else { return true };
+        let Inner { core, open } = inner;
+        core.as_mut().is_none_or(|core| look(core, open))
     }
 
     /// Takes back what `arm` did; harmless if there is nothing to take back.

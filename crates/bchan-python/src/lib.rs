@@ -28,6 +28,7 @@ mod receiving;
 mod reserving;
 mod selecting;
 mod sending;
+mod shuffling;
 mod tuning;
 mod turns;
 
@@ -61,6 +62,8 @@ mod _core {
     #[pymodule_export]
     use crate::pickled::producer::PickledProducer;
     #[pymodule_export]
+    use crate::pickled::sending::Encoding;
+    #[pymodule_export]
     use crate::producer::Producer;
     #[pymodule_export]
     use crate::queue::Queue;
@@ -69,7 +72,9 @@ mod _core {
     #[pymodule_export]
     use crate::selecting::{Woken, wait_for_any};
     #[pymodule_export]
-    use crate::turns::may_go_on;
+    use crate::shuffling::shuffled;
+    #[pymodule_export]
+    use crate::turns::{hurry, is_in_a_hurry, may_go_on};
     #[pymodule_export]
     const READY_IN_A_ROW: u32 = crate::turns::IN_A_ROW;
     #[pymodule_export]

@@ -82,7 +82,7 @@ fn none() -> *mut PyObject {
 }
 
 #[inline(always)]
-fn boolean(value: bool) -> *mut PyObject {
+pub(crate) fn boolean(value: bool) -> *mut PyObject {
     // SAFETY: both are always there; the reference is new.
     unsafe { ffi::Py_NewRef(if value { ffi::Py_True() } else { ffi::Py_False() }) }
 }
@@ -190,7 +190,7 @@ macro_rules! sending {
             definition(
                 c"_send_ready",
                 method_o!($class, |_py, this, item| {
-                    Ok(boolean(may_go_on() && $by::send_ready(this.get(), item)?))
+                    if may_go_on() { $by::send_ready(this.get(), item) } else { Ok(boolean(false)) }
                 }),
             ),
         ]

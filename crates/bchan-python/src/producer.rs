@@ -135,6 +135,11 @@ impl Producer {
         self.reserving.handle.arm(|tx| tx.arm(alarm))
     }
 
+    /// Whether others must look who wait with this handle, for what the channel tells nobody.
+    fn _must_look(&self) -> bool {
+        self.reserving.handle.must_look(|tx, _| tx.must_look())
+    }
+
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.
     fn _disarm_send(&self, alarm: i32) {
         self.reserving.handle.disarm(alarm);

@@ -1,8 +1,8 @@
 //! What the sending calls do, of a producer and of a channel that needs none.
 
 use bchan::{Sending, Stop};
-use pyo3::Borrowed;
 use pyo3::prelude::*;
+use pyo3::{Borrowed, ffi};
 
 use crate::arguments::Timeout;
 use crate::array::{Items, batch_to_send};
@@ -11,6 +11,7 @@ use crate::detached::{MUCH, Shared, detached};
 use crate::errors::{closed, with_sent};
 use crate::gate::Entry;
 use crate::item::{Encoded, ItemType};
+use crate::methods::boolean;
 use crate::objects;
 
 /// Sends a number or an object if there is space; tells whether. If not, nothing was done.
@@ -169,8 +170,8 @@ pub(crate) trait Outlet {
 
     /// The same for a task of an event loop.
     #[inline(always)]
-    fn send_ready(&self, item: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
-        Ok(self.send_quickly(item))
+    fn send_ready(&self, item: Borrowed<'_, '_, PyAny>) -> PyResult<*mut ffi::PyObject> {
+        Ok(boolean(self.send_quickly(item)))
     }
 
     #[inline(always)]

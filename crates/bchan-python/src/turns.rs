@@ -1,7 +1,10 @@
-//! Turns of an event loop: a task whose calls never have to wait must let others run now and then.
+//! Turns of an event loop: a task whose calls never have to wait must let others run now and then, and at
+//! once while one of them is in a hurry.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -14,16 +17,54 @@ pub(crate) const IN_A_ROW: u32 = 64;
 /// at once may lose one; it is a courtesy, not a promise.
 static LEFT: AtomicU32 = AtomicU32::new(IN_A_ROW);
 
+/// How long a hurry lasts: who is first in line is woken again by then, or waits for the other side.
+const HURRY: Duration = Duration::from_millis(20);
+
+/// Until when there is a hurry, in nanoseconds since the first question.
+static IN_A_HURRY: AtomicU64 = AtomicU64::new(0);
+
 /// What a ready call gives that has nothing, or must let others run first.
 static NOTHING: AtomicPtr<ffi::PyObject> = AtomicPtr::new(ptr::null_mut());
 
-/// Whether the next call may go on without letting others run. After it may not, the count begins anew.
+/// Whether the next call may go on without letting others run. After it may not, the count begins anew, unless
+/// somebody is in a hurry.
 #[pyfunction]
 #[inline(always)]
 pub(crate) fn may_go_on() -> bool {
     let left = LEFT.load(Ordering::Relaxed);
-    LEFT.store(if left == 0 { IN_A_ROW } else { left - 1 }, Ordering::Relaxed);
-    left > 0
+    if left == 0 {
+        begin_anew();
+        return false;
+    }
+    LEFT.store(left - 1, Ordering::Relaxed);
+    true
+}
+
+#[cold]
+fn begin_anew() {
+    if !is_in_a_hurry() {
+        LEFT.store(IN_A_ROW, Ordering::Relaxed);
+    }
+}
+
+/// Has newcomers line up for a while, behind a task that was woken in vain because one of them was faster.
+#[pyfunction]
+pub(crate) fn hurry() {
+    IN_A_HURRY.store(now() + HURRY.as_nanos() as u64, Ordering::Relaxed);
+    LEFT.store(0, Ordering::Relaxed);
+}
+
+/// Whether newcomers are to line up.
+#[pyfunction]
+pub(crate) fn is_in_a_hurry() -> bool {
+    let until = IN_A_HURRY.load(Ordering::Relaxed);
+    until > 0 && now() < until
+}
+
+/// Nanoseconds since the first question.
+fn now() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
 /// The object that stands for nothing; made once, for whoever imports the module a second time, and lives

@@ -1,8 +1,8 @@
 //! What the sending calls do with messages of any length, of a producer and of a channel that needs none.
 
 use bchan::SendingFrames;
-use pyo3::Borrowed;
 use pyo3::prelude::*;
+use pyo3::{Borrowed, ffi};
 
 use super::buffer::{Message, Payload};
 use crate::arguments::Timeout;
@@ -11,6 +11,7 @@ use crate::detached::{MUCH, detached};
 use crate::errors::closed;
 use crate::gate::Entry;
 use crate::memory::collected;
+use crate::methods::boolean;
 use crate::objects::{drawn, listed, listed_to_try, with_fate};
 
 /// What a call works with: a handle of the core, and the right to use it.
@@ -121,8 +122,8 @@ pub(crate) trait FrameOutlet {
 
     /// The same for a task of an event loop.
     #[inline(always)]
-    fn send_ready(&self, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
-        Ok(self.send_object_quickly(object))
+    fn send_ready(&self, object: Borrowed<'_, '_, PyAny>) -> PyResult<*mut ffi::PyObject> {
+        Ok(boolean(self.send_object_quickly(object)))
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! Objects on their way out.
 
+use std::marker::PhantomData;
 use std::ptr;
 
 use bchan::{Frame, SendingFrames, Stop};
@@ -10,6 +11,7 @@ use pyo3::{Borrowed, ffi};
 use super::packed::Parts;
 use super::pickle::dumps;
 use super::{BYTES, FALSE, FLOAT, INT, NONE, PACKED, PICKLE, PLAIN, PLAINS, STR, TRUE, plain};
+use crate::detached::Attached;
 use crate::frames::buffer::{Held, Payload, too_long};
 
 /// What a frame of this channel is made of: one object, or several. Its bytes stay where they are while
@@ -17,23 +19,40 @@ use crate::frames::buffer::{Held, Payload, too_long};
 pub(crate) struct Encoded<'a> {
     kind: u8,
     len: usize,
-    body: Body<'a>,
+    body: Body,
+    _lent: PhantomData<&'a ()>,
 }
 
-enum Body<'a> {
+enum Body {
     Bits([u8; 8]),
     /// The insides of the caller's object, which does not change.
     Lent(*const u8),
-    Pickle(Bound<'a, PyBytes>),
+    Pickle(Pickled),
     Plain(Vec<u8>),
     Parts {
         parts: Parts,
         buffers: Vec<Held>,
-        pickle: Bound<'a, PyBytes>,
+        pickle: Pickled,
     },
 }
 
+/// A pickle, whose bytes can be read without the GIL.
+struct Pickled {
+    data: *const u8,
+    len: usize,
+    _bytes: Attached,
+}
+
+impl Pickled {
+    fn new(pickle: Bound<'_, PyBytes>) -> Self {
+        let (data, len) = (pickle.as_bytes().as_ptr(), pickle.as_bytes().len());
+        Self { data, len, _bytes: Attached::new(pickle.into_any().unbind()) }
+    }
+}
+
 // SAFETY: its bytes are held, and what holds them is dropped by an attached thread.
+unsafe impl Send for Encoded<'_> {}
+// SAFETY: as above.
 unsafe impl Sync for Encoded<'_> {}
 
 impl<'a> Encoded<'a> {
@@ -56,11 +75,7 @@ impl<'a> Encoded<'a> {
             }
             if ffi::PyBytes_CheckExact(object) != 0 {
                 let data = ffi::PyBytes_AS_STRING(object).cast();
-                return Some(Self {
-                    kind: BYTES,
-                    len: ffi::Py_SIZE(object) as usize,
-                    body: Body::Lent(data),
-                });
+                return Some(Self::new(BYTES, ffi::Py_SIZE(object) as usize, Body::Lent(data)));
             }
             let kind = match object {
                 none if none == ffi::Py_None() => NONE,
@@ -68,13 +83,18 @@ impl<'a> Encoded<'a> {
                 yes if yes == ffi::Py_True() => TRUE,
                 _ => return None,
             };
-            Some(Self { kind, len: 0, body: Body::Bits([0; 8]) })
+            Some(Self::new(kind, 0, Body::Bits([0; 8])))
         }
     }
 
     #[inline(always)]
+    fn new(kind: u8, len: usize, body: Body) -> Self {
+        Self { kind, len, body, _lent: PhantomData }
+    }
+
+    #[inline(always)]
     fn bits(kind: u8, bits: [u8; 8]) -> Self {
-        Self { kind, len: 8, body: Body::Bits(bits) }
+        Self::new(kind, 8, Body::Bits(bits))
     }
 
     /// A string, if it is one of characters: with halves of some it is left to `pickle`.
@@ -91,7 +111,7 @@ impl<'a> Encoded<'a> {
                 ffi::PyErr_Clear();
                 return None;
             }
-            Some(Self { kind: STR, len: len as usize, body: Body::Lent(data.cast()) })
+            Some(Self::new(STR, len as usize, Body::Lent(data.cast())))
         }
     }
 
@@ -122,29 +142,22 @@ impl<'a> Encoded<'a> {
     /// A small tree of built-ins; runs no Python code.
     fn plain(object: &Bound<'a, PyAny>) -> Option<Self> {
         let mut bytes = Vec::new();
-        plain::write(object, &mut bytes).then(|| Self {
-            kind: PLAIN,
-            len: bytes.len(),
-            body: Body::Plain(bytes),
-        })
+        plain::write(object, &mut bytes).then(|| Self::new(PLAIN, bytes.len(), Body::Plain(bytes)))
     }
 
     /// Several of them.
     fn plains(objects: &[Bound<'a, PyAny>]) -> Option<Self> {
         let parts = Parts::of(objects.len(), std::iter::empty())?;
         let mut bytes: Vec<u8> = parts.head().flatten().collect();
-        objects.iter().all(|object| plain::write(object, &mut bytes)).then(|| Self {
-            kind: PLAINS,
-            len: bytes.len(),
-            body: Body::Plain(bytes),
-        })
+        let is_plain = objects.iter().all(|object| plain::write(object, &mut bytes));
+        is_plain.then(|| Self::new(PLAINS, bytes.len(), Body::Plain(bytes)))
     }
 
     fn pickled(object: &Bound<'a, PyAny>, objects: usize, most: usize) -> PyResult<Self> {
         let (pickle, apart) = dumps(object)?;
         let bytes = pickle.as_bytes().len();
         if objects == 0 && apart.is_empty() {
-            return Ok(Self { kind: PICKLE, len: bytes, body: Body::Pickle(pickle) });
+            return Ok(Self::new(PICKLE, bytes, Body::Pickle(Pickled::new(pickle))));
         }
         let hold = |buffer: Bound<'a, PyAny>| {
             let flags = ffi::PyBUF_ANY_CONTIGUOUS;
@@ -154,7 +167,12 @@ impl<'a> Encoded<'a> {
         let parts = Parts::of(objects, buffers.iter().map(Held::len));
         let parts = parts.ok_or_else(|| too_long(usize::MAX, most))?;
         let len = parts.pickle.saturating_add(bytes);
-        Ok(Self { kind: PACKED, len, body: Body::Parts { parts, buffers, pickle } })
+        Ok(Self::new(PACKED, len, Body::Parts { parts, buffers, pickle: Pickled::new(pickle) }))
+    }
+
+    /// The same, for one who keeps the object that it was made of.
+    pub(super) fn kept(self) -> Encoded<'static> {
+        Encoded { kind: self.kind, len: self.len, body: self.body, _lent: PhantomData }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -167,7 +185,7 @@ impl<'a> Encoded<'a> {
         match &self.body {
             Body::Bits(bits) => Some(bits.as_ptr()),
             Body::Lent(data) => Some(*data),
-            Body::Pickle(pickle) => Some(pickle.as_bytes().as_ptr()),
+            Body::Pickle(pickle) => Some(pickle.data),
             Body::Plain(bytes) => Some(bytes.as_ptr()),
             Body::Parts { .. } => None,
         }
@@ -194,8 +212,7 @@ impl Payload for Encoded<'_> {
             for (place, buffer) in parts.buffers.iter().zip(buffers) {
                 ptr::copy_nonoverlapping(buffer.data(), room.add(place.start), place.len());
             }
-            let pickle = pickle.as_bytes();
-            ptr::copy_nonoverlapping(pickle.as_ptr(), room.add(parts.pickle), pickle.len());
+            ptr::copy_nonoverlapping(pickle.data, room.add(parts.pickle), pickle.len);
         }
     }
 

@@ -4,7 +4,7 @@ use bchan::{FrameProducer, SendingFrames};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::sending::len_of;
+use super::sending::{Encoding, encode_batch, len_of};
 use crate::channel::Channel;
 use crate::frames::buffer::Payload;
 use crate::frames::sending::{FrameCall, FrameOutlet};
@@ -76,6 +76,21 @@ impl PickledProducer {
     fn _arm_send(&self, alarm: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         let len = len_of(self, item.as_ref().map(Bound::as_borrowed))?;
         self.handle.arm(|tx| tx.arm(len, alarm))
+    }
+
+    /// What stands for the object in the calls that send, so that it is encoded once.
+    fn _encode(&self, item: &Bound<'_, PyAny>) -> PyResult<Encoding> {
+        Encoding::of(item.as_borrowed(), self.most)
+    }
+
+    /// The same for a batch: messages, and how many objects each has.
+    fn _encode_batch(&self, batch: &Bound<'_, PyAny>) -> PyResult<Vec<(Encoding, usize)>> {
+        encode_batch(self, batch.as_borrowed())
+    }
+
+    /// Whether others must look who wait with this handle, for what the channel tells nobody.
+    fn _must_look(&self) -> bool {
+        self.handle.must_look(|tx, ()| tx.must_look())
     }
 
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.

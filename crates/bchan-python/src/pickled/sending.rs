@@ -1,16 +1,18 @@
 //! What the sending calls do with objects for any process, of a producer and of a channel that needs none.
 
-use pyo3::Borrowed;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::{Borrowed, ffi};
 
 use super::MOST_OBJECTS;
 use super::encoding::Encoded;
 use crate::arguments::Timeout;
 use crate::call::Patience;
 use crate::detached::MUCH;
-use crate::frames::buffer::Payload;
+use crate::frames::buffer::too_long;
 use crate::frames::sending::FrameOutlet;
 use crate::memory::push;
+use crate::methods::boolean;
 use crate::objects::{drawn, listed, listed_to_try, with_fate};
 
 /// Sends a small built-in if nothing is out of the ordinary. Tells whether; if not, nothing was done.
@@ -24,14 +26,78 @@ pub(crate) fn try_send(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny
     if send_quickly(outlet, object) {
         return Ok(true);
     }
+    if let Ok(encoding) = object.cast_exact::<Encoding>() {
+        return encoding.get().try_send(object.py(), outlet);
+    }
     let message = Encoded::of(object, outlet.most())?;
     outlet.send_with(object.py(), |call| call.try_send(object.py(), &message))
 }
 
-/// The same for a task of an event loop.
+/// The same for a task of an event loop: true, false, or the object's [`Encoding`] for the next attempts.
 #[inline(always)]
-pub(crate) fn send_ready(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
-    try_send(outlet, object)
+pub(crate) fn send_ready(
+    outlet: &impl FrameOutlet,
+    object: Borrowed<'_, '_, PyAny>,
+) -> PyResult<*mut ffi::PyObject> {
+    if send_quickly(outlet, object) {
+        return Ok(boolean(true));
+    }
+    let (py, encoding) = (object.py(), Encoding::of(object, outlet.most())?);
+    match encoding.try_send(py, outlet)? {
+        true => Ok(boolean(true)),
+        false => Bound::new(py, encoding).map(|encoding| encoding.into_any().into_ptr()),
+    }
+}
+
+/// An object on its way out, which stays encoded while its sender waits: what its pickling runs, runs once.
+/// Opaque to Python; the sending calls take it in place of the object.
+#[pyclass(frozen, module = "bchan._core")]
+pub(crate) struct Encoding {
+    message: Encoded<'static>,
+    /// What lends the message its bytes.
+    object: Py<PyAny>,
+}
+
+impl Encoding {
+    pub(crate) fn of(object: Borrowed<'_, '_, PyAny>, most: usize) -> PyResult<Self> {
+        let owner = object.to_owned().unbind();
+        // SAFETY: the object that lends the bytes is kept with them.
+        let object = unsafe { Borrowed::from_ptr(object.py(), owner.as_ptr()) };
+        Ok(Self { message: Encoded::of(object, most)?.kept(), object: owner })
+    }
+
+    fn try_send(&self, py: Python<'_>, outlet: &impl FrameOutlet) -> PyResult<bool> {
+        let (len, most) = (self.message.len(), outlet.most());
+        if len > most {
+            return Err(too_long(len, most));
+        }
+        outlet.send_with(py, |call| call.try_send(py, &self.message))
+    }
+}
+
+#[pymethods]
+impl Encoding {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)
+    }
+}
+
+/// A batch as messages, with how many objects each has. All are pickled before the first is sent.
+pub(crate) fn encode_batch<'py>(
+    outlet: &impl FrameOutlet,
+    batch: Borrowed<'_, 'py, PyAny>,
+) -> PyResult<Vec<(Encoding, usize)>> {
+    let objects = listed_to_try(batch)?;
+    let mut messages = Vec::new();
+    chunks(&objects, outlet.most(), &mut messages)?;
+    let mut rest = &objects[..];
+    let keep = |(message, n): Chunk<'_>| {
+        let (some, others) = rest.split_at(n);
+        rest = others;
+        // Only one that is alone lends its bytes.
+        (Encoding { message: message.kept(), object: some[0].clone().unbind() }, n)
+    };
+    Ok(messages.into_iter().map(keep).collect())
 }
 
 #[inline(always)]
@@ -163,5 +229,9 @@ fn send_drawn(
 
 /// How many bytes an event loop waits to send.
 pub(crate) fn len_of(outlet: &impl FrameOutlet, object: Option<Borrowed<'_, '_, PyAny>>) -> PyResult<usize> {
-    object.map_or(Ok(0), |object| Encoded::of(object, outlet.most()).map(|message| message.frame().len))
+    let Some(object) = object else { return Ok(0) };
+    if let Ok(encoding) = object.cast_exact::<Encoding>() {
+        return Ok(encoding.get().message.len());
+    }
+    Encoded::of(object, outlet.most()).map(|message| message.len())
 }

@@ -60,6 +60,12 @@ pub trait Receiving {
     /// the eventfd is closed.
     fn arm(&mut self, alarm: i32) -> bool;
 
+    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may be for
+    /// something that the channel tells nobody.
+    fn must_look(&mut self) -> bool {
+        false
+    }
+
     /// The wait for a message or the end, as one of several in [`wait_for_any`](super::wait_for_any).
     fn case(&mut self) -> Case<'_>;
 
@@ -257,6 +263,10 @@ impl Receiving for Consumer {
 
     fn arm(&mut self, alarm: i32) -> bool {
         each!(&mut self.0, rx => rx.arm(alarm))
+    }
+
+    fn must_look(&mut self) -> bool {
+        each!(&mut self.0, rx => rx.must_look())
     }
 
     fn case(&mut self) -> Case<'_> {

@@ -54,6 +54,12 @@ pub trait SendingFrames {
     /// is so now: then true. [`Channel::disarm`] takes it back, before the eventfd is closed.
     fn arm(&mut self, len: usize, alarm: i32) -> bool;
 
+    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may be for
+    /// something that the channel tells nobody.
+    fn must_look(&mut self) -> bool {
+        false
+    }
+
     /// Bytes of the longest message.
     fn max_len(&self) -> usize;
 
@@ -153,6 +159,12 @@ pub trait ReceivingFrames {
     /// Has an eventfd written once there may be a message or the end, unless that is so now: then true.
     /// [`Channel::disarm`] takes it back, before the eventfd is closed.
     fn arm(&mut self, alarm: i32) -> bool;
+
+    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may be for
+    /// something that the channel tells nobody.
+    fn must_look(&mut self) -> bool {
+        false
+    }
 
     /// Receives a message, if there is one, into `buffer`, whose contents it replaces; tells its kind.
     #[inline(always)]
@@ -359,6 +371,10 @@ impl SendingFrames for FrameProducer {
         each_sends!(&mut self.0, tx => tx.arm(len, alarm))
     }
 
+    fn must_look(&mut self) -> bool {
+        each_sends!(&mut self.0, tx => tx.must_look())
+    }
+
     fn max_len(&self) -> usize {
         each_sends!(&self.0, tx => tx.max_len())
     }
@@ -463,6 +479,10 @@ impl ReceivingFrames for FrameConsumer {
 
     fn arm(&mut self, alarm: i32) -> bool {
         each_receives!(&mut self.0, rx => rx.arm(alarm))
+    }
+
+    fn must_look(&mut self) -> bool {
+        each_receives!(&mut self.0, rx => rx.must_look())
     }
 }
 

@@ -358,9 +358,9 @@ impl Channel {
         if self.shared.is_ring() {
             let port = Port::new(&self.shared);
             port.pass_messages_on();
-            // Who waits for room for frames was woken, too.
-            if !self.is_framed() {
-                port.pass_space_on();
+            match self.is_framed() {
+                true => FramePort::new(&self.shared).pass_room_on(),
+                false => port.pass_space_on(),
             }
         }
     }

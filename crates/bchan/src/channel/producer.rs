@@ -60,6 +60,12 @@ pub trait Sending {
     /// the eventfd is closed.
     fn arm(&mut self, alarm: i32) -> bool;
 
+    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may be for
+    /// something that the channel tells nobody.
+    fn must_look(&mut self) -> bool {
+        false
+    }
+
     /// The wait for space or the closing, as one of several in [`wait_for_any`](super::wait_for_any).
     fn case(&mut self) -> Case<'_>;
 
@@ -257,6 +263,10 @@ impl Sending for Producer {
 
     fn arm(&mut self, alarm: i32) -> bool {
         each!(&mut self.0, tx => tx.arm(alarm))
+    }
+
+    fn must_look(&mut self) -> bool {
+        each!(&mut self.0, tx => tx.must_look())
     }
 
     fn case(&mut self) -> Case<'_> {

@@ -3,14 +3,15 @@
 //! [`Event`](super::Event) wakes one of many, and its wake-up belongs to whoever takes it first. That is
 //! well as long as one is as good as another. Where one needs a single slot and another a hundred, the
 //! wrong one could take it, find too little, and leave the right one asleep. So here nobody takes
-//! anything: a round ends for all who wait in it.
+//! anything: a round ends for all threads that wait in it. Tasks wait in a line beside it, and the first of them is
+//! woken, and those behind it once that has been served.
 //!
 //! The state, in the words of an event:
 //!
 //! | part | meaning | set by | cleared by |
 //! |---|---|---|---|
 //! | WAITING | somebody may wait in this round | `prepare` | `notify_all` |
-//! | ALARM | there are eventfds to be written | `arm` | `notify_all`, with the last of them |
+//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Alarms::remove`, with the last of them |
 //! | round | how many rounds have ended | `notify_all` adds one | |
 //!
 //! # Memory ordering
@@ -20,9 +21,10 @@
 
 use std::time::Instant;
 
+use super::alarm::Line;
 use super::futex::{self, Parking, Reach, Waking};
 use super::sentry::{self, Until};
-use super::{Alarms, Deadline};
+use super::{Alarms, Deadline, alarm};
 use crate::layout::EventWords;
 use crate::process::kill_point;
 use crate::sync::Ordering;
@@ -80,24 +82,45 @@ impl Broadcast<'_> {
         let counters = &self.words.counters;
         counters.waits.fetch_add(1, Ordering::Relaxed);
         let asleep = Instant::now();
+        let mut waking = self.sleep(ticket, now, deadline);
+        if waking == Waking::Woken && self.alarms.has_one_from_before(self.line(), asleep) {
+            // A thread is there first, as it is woken by the kernel itself. So it lets a task go that was there before
+            // it, for a round or a little, as that may need more than there is.
+            now = self.words.state.fetch_or(WAITING, Ordering::Relaxed) | WAITING;
+            waking = match self.sleep(Ticket::of(now), now, deadline.within(alarm::ON_ITS_WAY)) {
+                Waking::TimedOut => deadline.passed(),
+                waking => waking,
+            };
+        }
+        counters.parked_ns.fetch_add(asleep.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        waking
+    }
+
+    /// Sleeps until the round of `ticket` has ended; `now` is the state.
+    fn sleep(self, ticket: Ticket, mut now: u32, deadline: Deadline) -> Waking {
+        let state = &self.words.state;
         let mut waking = Waking::Woken;
         kill_point!("broadcast.parks");
         while Ticket::of(now) == ticket && waking == Waking::Woken {
             waking =
                 futex::wait(Parking { word: state, reach: self.reach, expected: now }, deadline.remaining());
+            // Acquire: sees what was written before the notify.
             now = state.load(Ordering::Acquire);
         }
         kill_point!("broadcast.parked");
-        counters.parked_ns.fetch_add(asleep.elapsed().as_nanos() as u64, Ordering::Relaxed);
         if Ticket::of(now) == ticket { waking } else { Waking::Woken }
     }
 
-    /// Has `alarm` written with the next round. The caller then passes `Barrier::heavy`, and looks again.
-    pub(crate) fn arm(self, alarm: i32) {
+    /// Has `alarm` written when its turn comes, in this round or a later one; see [`Event::arm`](super::Event::arm).
+    pub(crate) fn arm(self, alarm: i32) -> bool {
         match &self.alarms.shared {
-            None => self.alarms.add(self.key(), alarm, &|is_armed| self.flag(is_armed)),
+            None => self.alarms.add(self.line(), alarm, 0),
             Some(memory) => sentry::guard(memory, self.words, alarm, || Until::Over(self.prepare())),
         }
+    }
+
+    fn line<'b>(&'b self) -> Line<'b> {
+        Line { words: self.words, flag: ALARM }
     }
 
     /// Whether the round of `ticket` has ended.
@@ -106,18 +129,31 @@ impl Broadcast<'_> {
         Ticket::of(state) != ticket
     }
 
-    fn flag(self, is_armed: bool) {
-        if is_armed {
-            self.words.state.fetch_or(ALARM, Ordering::Relaxed);
+    /// Lets all threads look that wait, and one task: the first, as long as it needs more than there is. The caller
+    /// has made its change, and then passed a full fence or seen [`has_waiters`](Self::has_waiters) after a
+    /// `Barrier::light`.
+    #[cold]
+    pub(crate) fn notify(self) {
+        self.end_round(|| self.alarms.ring_in_order(self.line()));
+    }
+
+    /// As [`notify`](Self::notify), for what is left by one that took something.
+    #[cold]
+    pub(crate) fn pass_on(self) {
+        if self.alarms.is_one_on_its_way(self.line()) {
+            self.end_round(|| 0);
         } else {
-            self.words.state.fetch_and(!ALARM, Ordering::Relaxed);
+            self.notify();
         }
     }
 
-    /// Lets all go on who wait. The caller has made its change, and then passed a full fence or seen
-    /// [`has_waiters`](Self::has_waiters) after a `Barrier::light`.
+    /// Lets all go on who wait.
     #[cold]
     pub(crate) fn notify_all(self) {
+        self.end_round(|| self.alarms.ring(self.line(), usize::MAX));
+    }
+
+    fn end_round(self, ring: impl FnOnce() -> usize) {
         let next =
             |state: u32| (state & (WAITING | ALARM) != 0).then(|| (state & !WAITING).wrapping_add(ROUND));
         // Release: pairs with the Acquire in `park`.
@@ -131,8 +167,7 @@ impl Broadcast<'_> {
             futex::wake(&self.words.state, self.reach, futex::ALL);
         }
         if before & ALARM != 0 {
-            let written = self.alarms.ring(self.key(), usize::MAX, &|is_armed| self.flag(is_armed));
-            counters.wakes.fetch_add(written as u64, Ordering::Relaxed);
+            counters.wakes.fetch_add(ring() as u64, Ordering::Relaxed);
         }
     }
 
@@ -147,9 +182,5 @@ impl Broadcast<'_> {
     /// Counts a wait that ended while spinning.
     pub(crate) fn count_spin(self) {
         self.words.counters.spins.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn key(self) -> usize {
-        std::ptr::from_ref(self.words).addr()
     }
 }

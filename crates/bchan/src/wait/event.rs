@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | waiting | threads that wait for a wake-up yet to come | `prepare` | `notify`; `cancel`, `leave` |
 //! | woken | wake-ups given and not yet taken | `notify` | `park`, `leave`; `cancel` if none is left waiting |
-//! | ALARM | there are eventfds to be written | `arm` | `notify`, with the last of them |
+//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Alarms::remove`, with the last of them |
 //! | PATIENT | the one who waits looks again by itself soon, and need not be woken for a little | `prepare_patiently` | whatever ends a wait |
 //!
 //! A wake-up belongs to whichever waiter takes it first. Whoever took one, or may have taken one as it
@@ -25,6 +25,7 @@
 
 use std::time::Instant;
 
+use super::alarm::Line;
 use super::futex::{self, Parking};
 pub(crate) use super::futex::{Reach, Waking};
 use super::sentry::{self, Until};
@@ -174,23 +175,22 @@ impl Event<'_> {
         self.words.counters.parked_ns.fetch_add(parked, Ordering::Relaxed);
     }
 
-    /// Has `alarm` written when its turn comes. The caller then passes `Barrier::heavy`, and looks again.
-    pub(crate) fn arm(self, alarm: i32) {
+    /// Has `alarm` written when its turn comes; again after that if its owner found nothing, which keeps its
+    /// place. The caller then passes `Barrier::heavy`, and looks again. Tells whether it may go on if there is
+    /// something: false if that is for one before it, which was woken in vain.
+    pub(crate) fn arm(self, alarm: i32) -> bool {
         let Some(memory) = &self.alarms.shared else {
-            return self.alarms.add(self.key(), alarm, &|is_armed| self.flag(is_armed));
+            let threads = self.words.state.load(Ordering::Relaxed) & WAITING_MASK;
+            return self.alarms.add(self.line(), alarm, threads);
         };
         sentry::guard(memory, self.words, alarm, || {
             self.prepare();
             Until::Woken
-        });
+        })
     }
 
-    fn flag(self, is_armed: bool) {
-        if is_armed {
-            self.words.state.fetch_or(ALARM, Ordering::Relaxed);
-        } else {
-            self.words.state.fetch_and(!ALARM, Ordering::Relaxed);
-        }
+    fn line<'b>(&'b self) -> Line<'b> {
+        Line { words: self.words, flag: ALARM }
     }
 
     /// Lets one go on who waits: a thread, or an event loop by its alarm. The caller has made its change, and then
@@ -198,6 +198,15 @@ impl Event<'_> {
     #[cold]
     pub(crate) fn notify(self) {
         self.wake(Whom::One);
+    }
+
+    /// As [`notify`](Self::notify), for what is left by one that took something. A task that was woken before and is
+    /// on its way looks, and passes on in turn what it leaves.
+    #[cold]
+    pub(crate) fn pass_on(self) {
+        if !self.alarms.is_one_on_its_way(self.line()) {
+            self.wake(Whom::One);
+        }
     }
 
     /// Lets all go on who wait.
@@ -218,11 +227,12 @@ impl Event<'_> {
 
     fn wake(self, whom: Whom) {
         let counters = &self.words.counters;
-        // One thread, or one event loop: in turn, where there are both.
-        let is_loops_turn = counters.wakes.load(Ordering::Relaxed).is_multiple_of(2);
+        let now = self.words.state.load(Ordering::Relaxed);
+        let is_alarms_turn =
+            whom == Whom::One && now & ALARM != 0 && self.alarms.is_turn(self.line(), now & WAITING_MASK);
         let threads = |state: u32| match whom {
             Whom::All => state & WAITING_MASK,
-            Whom::One if state & ALARM != 0 && is_loops_turn => 0,
+            Whom::One if is_alarms_turn => 0,
             Whom::One => (state & WAITING_MASK).min(1),
         };
         let wake = |state: u32| {
@@ -243,7 +253,7 @@ impl Event<'_> {
         }
         if before & ALARM != 0 && (whom == Whom::All || threads(before) == 0) {
             let most = if whom == Whom::All { usize::MAX } else { 1 };
-            let written = self.alarms.ring(self.key(), most, &|is_armed| self.flag(is_armed));
+            let written = self.alarms.ring(self.line(), most);
             counters.wakes.fetch_add(written as u64, Ordering::Relaxed);
             if written == 0 && whom == Whom::One {
                 // The alarms had gone: it is a thread's turn, if there is one. The flag is gone, too.
@@ -259,9 +269,5 @@ impl Event<'_> {
 
     pub(super) fn parking<'b>(&'b self, expected: u32) -> Parking<'b> {
         Parking { word: &self.words.state, reach: self.reach, expected }
-    }
-
-    fn key(self) -> usize {
-        std::ptr::from_ref(self.words).addr()
     }
 }

@@ -11,7 +11,17 @@ pub(super) enum Until {
     Over(Ticket),
 }
 
-pub(super) fn guard(_: &Arc<Memory>, _: &EventWords, _: i32, _: impl FnOnce() -> Until) {}
+pub(super) fn guard(_: &Arc<Memory>, _: &EventWords, _: i32, _: impl FnOnce() -> Until) -> bool {
+    true
+}
+
+pub(super) fn has_one_from_before(_: *const EventWords, _: std::time::Instant) -> bool {
+    false
+}
+
+pub(super) fn is_one_on_its_way(_: *const EventWords) -> bool {
+    false
+}
 
 pub(super) fn forget(_: &Arc<Memory>, _: i32) {}
 

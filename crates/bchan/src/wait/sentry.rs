@@ -4,12 +4,17 @@
 //!
 //! One sentry waits at up to 127 events; more are made as they are needed. A sentry is there only while an
 //! alarm is armed. While this process forks it stands still: a fork takes one thread along.
+//!
+//! All alarms at one event are with one sentry, in the order in which they came: as beside a channel of one
+//! process ([`Alarms`]), an alarm keeps its place until it is forgotten, and the first is woken first.
 
 use std::io;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use super::alarm::Turn;
 use super::broadcast::Ticket;
 use super::event::has_wake_up;
 use super::futex::{self, Parking, Reach};
@@ -32,6 +37,7 @@ struct Guarded {
     words: *const EventWords,
     until: Until,
     alarm: i32,
+    turn: Turn,
     /// Keeps the words where they are.
     memory: Arc<Memory>,
 }
@@ -51,6 +57,10 @@ impl Guarded {
         Event { words: self.words(), alarms: &NO_ALARMS, reach: Reach::Machine }
     }
 
+    fn broadcast(&self) -> Broadcast<'_> {
+        Broadcast { words: self.words(), alarms: &NO_ALARMS, reach: Reach::Machine }
+    }
+
     /// Whether it is time to write the alarm.
     fn is_due(&self, state: u32) -> bool {
         match self.until {
@@ -61,9 +71,22 @@ impl Guarded {
 
     /// Waits there no longer.
     fn leave(&self) {
-        if let Until::Woken = self.until {
+        if let Until::Woken = self.until
+            && self.turn.is_asleep()
+        {
             self.event().leave();
         }
+    }
+
+    fn is_at(&self, words: *const EventWords) -> bool {
+        std::ptr::eq(self.words, words)
+    }
+
+    fn wake(&mut self) {
+        // The wake-up was for the loop, and goes with the alarm.
+        self.leave();
+        self.turn.wake();
+        alarm::write(self.alarm);
     }
 }
 
@@ -72,6 +95,58 @@ impl Guarded {
 struct Sentry {
     guarded: Vec<Guarded>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Sentry {
+    fn is_at(&self, words: *const EventWords) -> bool {
+        self.guarded.iter().any(|guarded| guarded.is_at(words))
+    }
+
+    /// At how many events it waits.
+    fn events(&self) -> usize {
+        let mut events: Vec<*const EventWords> = Vec::new();
+        for guarded in &self.guarded {
+            if !events.contains(&guarded.words) {
+                events.push(guarded.words);
+            }
+        }
+        events.len()
+    }
+
+    /// Writes the alarms whose turn it is; gives the events of the others, with the states that they wait to see
+    /// changed.
+    fn look(&mut self) -> Vec<(Arc<Memory>, *const EventWords, u32)> {
+        let mut parkings: Vec<(Arc<Memory>, *const EventWords, u32)> = Vec::new();
+        for n in 0..self.guarded.len() {
+            let Guarded { words, turn, ref memory, .. } = self.guarded[n];
+            // Each event once: a wake-up that comes meanwhile is for the first who waits there.
+            if !turn.is_asleep() || parkings.iter().any(|it| std::ptr::eq(it.1, words)) {
+                continue;
+            }
+            let (memory, state) = (memory.clone(), self.guarded[n].words().state.load(Ordering::Acquire));
+            if self.guarded[n].is_due(state) && self.goes_next(n) {
+                self.guarded[n].wake();
+            } else {
+                parkings.push((memory, words, state));
+            }
+        }
+        parkings
+    }
+
+    /// Whether an alarm that is due may be written now. Of those that wait for the end of a round one is, and the
+    /// others wait for the end of the next.
+    fn goes_next(&mut self, n: usize) -> bool {
+        let words = self.guarded[n].words;
+        let Until::Over(_) = self.guarded[n].until else { return true };
+        let is_held_up = self.guarded[..n].iter().any(|it| it.is_at(words) && it.turn.has_precedence());
+        let next = self.guarded[n].broadcast().prepare();
+        // Forbids: somebody makes space and misses that these wait, and the one that is woken now misses the space.
+        fence(Ordering::SeqCst);
+        for it in self.guarded.iter_mut().filter(|it| it.is_at(words) && it.turn.is_asleep()) {
+            it.until = Until::Over(next);
+        }
+        !is_held_up
+    }
 }
 
 struct Sentries {
@@ -126,43 +201,32 @@ impl Sentries {
     fn run(&self, number: usize) {
         loop {
             let orders = self.orders.load(Ordering::Acquire);
-            let mut parkings = Vec::new();
-            let kept: Vec<Arc<Memory>>;
-            {
+            let parkings = {
                 let mut lists = self.lists();
                 let Some(sentry) = lists.get_mut(number) else { return };
-                sentry.guarded.retain(|guarded| {
-                    let state = guarded.words().state.load(Ordering::Acquire);
-                    let is_due = guarded.is_due(state);
-                    if is_due {
-                        // The wake-up was for the loop, and goes with the alarm.
-                        guarded.leave();
-                        alarm::write(guarded.alarm);
-                    } else {
-                        parkings.push((guarded.words, state));
-                    }
-                    !is_due
-                });
+                let parkings = sentry.look();
                 if sentry.guarded.is_empty() || self.is_halted.load(Ordering::Relaxed) {
                     sentry.thread = None;
                     return;
                 }
-                kept = sentry.guarded.iter().map(|guarded| guarded.memory.clone()).collect();
-            }
-            let words = parkings.iter().map(|&(words, expected)| Parking {
-                // SAFETY: `kept` keeps them meanwhile.
-                word: unsafe { &(*words).state },
+                parkings
+            };
+            let words = parkings.iter().map(|(_memory, words, expected)| Parking {
+                // SAFETY: the memory is kept meanwhile.
+                word: unsafe { &(**words).state },
                 reach: Reach::Machine,
-                expected,
+                expected: *expected,
             });
             let mut words: Vec<_> = words.collect();
-            if futex::most_words() > 0 {
-                words.push(Parking { word: &self.orders, reach: Reach::Process, expected: orders });
-                futex::wait_for_any(&words, None);
-            } else if let [word] = words[..] {
-                futex::wait(word, None);
+            let orders = Parking { word: &self.orders, reach: Reach::Process, expected: orders };
+            match &words[..] {
+                [] => drop(futex::wait(orders, None)),
+                _ if futex::most_words() > 0 => {
+                    words.push(orders);
+                    futex::wait_for_any(&words, None);
+                }
+                [word, ..] => drop(futex::wait(*word, None)),
             }
-            drop(kept);
         }
     }
 
@@ -194,48 +258,77 @@ pub fn check_alarms() -> io::Result<()> {
     sentries().map_or(Ok(()), |sentries| sentries.post_all(&mut sentries.lists()))
 }
 
-/// Has `alarm` written when those words say so. `prepare` says at the event that somebody waits.
-pub(super) fn guard(memory: &Arc<Memory>, words: &EventWords, alarm: i32, prepare: impl FnOnce() -> Until) {
+/// Has `alarm` written when those words say so; again, at its old place, if it was. `prepare` says at the event
+/// that somebody waits. Tells whether its owner may go on if it finds something: false if one before it in the line
+/// was woken in vain.
+pub(super) fn guard(
+    memory: &Arc<Memory>,
+    words: &EventWords,
+    alarm: i32,
+    prepare: impl FnOnce() -> Until,
+) -> bool {
     let sentries = make_sentries();
     let mut lists = sentries.lists();
-    let is_it = |guarded: &Guarded| std::ptr::eq(guarded.words, words) && guarded.alarm == alarm;
-    if lists.iter().any(|sentry| sentry.guarded.iter().any(is_it)) {
-        return;
-    }
-    let number = lists.iter().position(|sentry| sentry.guarded.len() < most_events()).unwrap_or(lists.len());
+    let has_room = |sentry: &Sentry| sentry.events() < most_events();
+    let number = lists.iter().position(|sentry| sentry.is_at(words));
+    let number = number.or_else(|| lists.iter().position(has_room)).unwrap_or(lists.len());
     if number == lists.len() {
         lists.push(Sentry::default());
     }
-    let until = prepare();
-    lists[number].guarded.push(Guarded { words, until, alarm, memory: memory.clone() });
+    let guarded = &mut lists[number].guarded;
+    let place = guarded.iter().position(|it| it.is_at(words) && it.alarm == alarm).unwrap_or(guarded.len());
+    let may_look = !guarded[..place].iter().any(|it| it.is_at(words) && it.turn.has_precedence());
+    match guarded.get_mut(place) {
+        Some(it) if it.turn.is_asleep() => return may_look,
+        Some(it) => {
+            it.turn.was_in_vain();
+            it.until = prepare();
+        }
+        None => {
+            let (until, turn, memory) = (prepare(), Turn::last(), memory.clone());
+            guarded.push(Guarded { words, until, alarm, turn, memory });
+        }
+    }
     // Whoever armed it asks `check_alarms` whether that went well.
     let _ = sentries.post(&mut lists, number);
     drop(lists);
     sentries.give_orders();
+    may_look
 }
 
 /// Forgets an alarm of a channel, whatever it is armed for. After that it may be closed.
 pub(super) fn forget(memory: &Arc<Memory>, alarm: i32) {
     let Some(sentries) = sentries() else { return };
     let mut lists = sentries.lists();
-    let mut is_changed = false;
-    for sentry in lists.iter_mut() {
-        sentry.guarded.retain(|guarded| {
-            let is_it = guarded.alarm == alarm && Arc::ptr_eq(&guarded.memory, memory);
-            if is_it {
-                guarded.leave();
-                is_changed = true;
-                if futex::most_words() == 0 {
-                    futex::wake(&guarded.words().state, Reach::Machine, futex::ALL);
-                }
-            }
-            !is_it
-        });
+    let is_it = |it: &mut Guarded| it.alarm == alarm && Arc::ptr_eq(&it.memory, memory);
+    let forgotten: Vec<_> =
+        lists.iter_mut().flat_map(|sentry| sentry.guarded.extract_if(.., is_it)).collect();
+    for guarded in &forgotten {
+        guarded.leave();
+        if futex::most_words() == 0 {
+            futex::wake(&guarded.words().state, Reach::Machine, futex::ALL);
+        }
     }
     drop(lists);
-    if is_changed {
+    if !forgotten.is_empty() {
         sentries.give_orders();
     }
+}
+
+/// Whether the owner of an alarm of this process was woken a moment ago at the event, and will look.
+pub(super) fn is_one_on_its_way(words: *const EventWords) -> bool {
+    any_turn(words, Turn::is_on_its_way)
+}
+
+/// Whether one of them has lined up before `moment`, and sleeps or is on its way.
+pub(super) fn has_one_from_before(words: *const EventWords, moment: Instant) -> bool {
+    any_turn(words, |turn| turn.is_from_before(moment))
+}
+
+fn any_turn(words: *const EventWords, is_such: impl Fn(Turn) -> bool) -> bool {
+    let Some(sentries) = sentries() else { return false };
+    let lists = sentries.lists();
+    lists.iter().flat_map(|it| &it.guarded).any(|it| it.is_at(words) && is_such(it.turn))
 }
 
 /// Ends all sentries before this process forks.

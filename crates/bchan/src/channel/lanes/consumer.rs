@@ -354,7 +354,19 @@ impl Receiving for Consumer {
     fn arm(&mut self, alarm: i32) -> bool {
         let shared = self.shared.clone();
         loop {
-            shared.arrivals().arm(alarm);
+            let may_go_on = shared.arrivals().arm(alarm);
+            match self.rest() {
+                Look::Nothing => return false,
+                Look::Again => {}
+                Look::Over(Ok(())) => return may_go_on,
+                Look::Over(_) => return true,
+            }
+        }
+    }
+
+    /// The one that leaves has had lanes watched, which do not ring then.
+    fn must_look(&mut self) -> bool {
+        loop {
             match self.rest() {
                 Look::Nothing => return false,
                 Look::Again => {}

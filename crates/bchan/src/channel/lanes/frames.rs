@@ -83,6 +83,10 @@ impl SendingFrames for FrameProducer {
         self.tx.arm_for(slots_for(len), alarm)
     }
 
+    fn must_look(&mut self) -> bool {
+        self.tx.must_look()
+    }
+
     fn max_len(&self) -> usize {
         self.tx.writer.capacity() * FRAME_SLOT
     }
@@ -166,5 +170,9 @@ impl ReceivingFrames for FrameConsumer {
 
     fn arm(&mut self, alarm: i32) -> bool {
         self.open.is_some() || self.rx.arm(alarm)
+    }
+
+    fn must_look(&mut self) -> bool {
+        self.open.is_some() || self.rx.must_look()
     }
 }

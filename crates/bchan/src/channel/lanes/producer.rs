@@ -105,11 +105,14 @@ impl Producer {
 
     /// Has `alarm` written when there may be `n` slots free, unless there are now: then true.
     pub(super) fn arm_for(&mut self, n: usize, alarm: i32) -> bool {
-        self.space().arm(alarm);
+        let may_go_on = self.space().arm(alarm);
         // Forbids: the consumer misses that we wait, and we miss its release.
         self.barrier.heavy();
         keep_watch(&self.shared);
-        self.space_or_closed(n).is_some()
+        match self.space_or_closed(n) {
+            Some(Ok(())) => may_go_on,
+            outcome => outcome.is_some(),
+        }
     }
 
     fn spin_for_space(&mut self, n: usize, start: Instant, deadline: Deadline) -> Option<Result<(), Stop>> {
@@ -245,6 +248,10 @@ impl Sending for Producer {
 
     fn arm(&mut self, alarm: i32) -> bool {
         self.arm_for(1, alarm)
+    }
+
+    fn must_look(&mut self) -> bool {
+        self.space_or_closed(1).is_some()
     }
 
     fn case(&mut self) -> Case<'_> {

@@ -135,13 +135,25 @@ impl FramePort {
     #[cold]
     fn wake_for_frames(&self, done: Done) {
         // Sending makes space, too, when it gives up what it had claimed and not used.
-        if self.0.room().has_waiters() && (done == Done::Received || self.0.ring.has_room(1)) {
-            self.0.room().notify_all();
+        if self.0.room().has_waiters() {
+            match done {
+                Done::Received => self.0.room().notify(),
+                Done::Sent => self.pass_room_on(),
+            }
         }
         let has_waiters = self.0.shared.memory.header().arrivals.has_waiters();
         // The last message of a closed channel brings the end for the others.
         if has_waiters && (done == Done::Sent || self.0.is_ready_to_receive()) {
-            self.0.wake_for_message();
+            self.0.wake_for(done);
+        }
+    }
+
+    /// Wakes the next producer if there is room, for one that leaves some.
+    #[cold]
+    pub(in crate::channel) fn pass_room_on(&self) {
+        self.0.shared.barrier.light();
+        if self.0.room().has_waiters() && self.is_ready_for_frame(1) {
+            self.0.room().pass_on();
         }
     }
 
@@ -157,11 +169,11 @@ impl FramePort {
     /// Has `alarm` written when there may be room for `len` bytes, unless there is now: then true.
     pub fn arm_room(&self, len: usize, alarm: i32) -> bool {
         let slots = slots_for(len);
-        self.0.room().arm(alarm);
+        let may_go_on = self.0.room().arm(alarm);
         // Forbids: whoever makes space misses that we wait, and we miss what they did.
         self.0.shared.barrier.heavy();
         keep_watch(&self.0.shared);
-        self.is_ready_for_frame(slots)
+        self.0.is_closed() || may_go_on && self.is_ready_for_frame(slots)
     }
 }
 

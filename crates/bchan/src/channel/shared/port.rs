@@ -86,10 +86,16 @@ impl Port {
     /// Wakes one consumer, who passes it on; all of them for the end.
     #[cold]
     pub(super) fn wake_for_message(&self) {
-        if self.is_over() && self.ring.is_drained() {
-            self.shared.arrivals().notify_all();
-        } else {
-            self.shared.arrivals().notify();
+        self.wake_for(Done::Sent);
+    }
+
+    /// The same for a message that was sent just now, or for one that a receiver left.
+    #[cold]
+    pub(super) fn wake_for(&self, done: Done) {
+        match done {
+            _ if self.is_over() && self.ring.is_drained() => self.shared.arrivals().notify_all(),
+            Done::Sent => self.shared.arrivals().notify(),
+            Done::Received => self.shared.arrivals().pass_on(),
         }
     }
 
@@ -97,7 +103,7 @@ impl Port {
     pub(in crate::channel) fn pass_space_on(&self) {
         self.shared.barrier.light();
         if self.ring.space.has_waiters() && self.is_ready_to_send() {
-            self.space().notify();
+            self.space().pass_on();
         }
     }
 
@@ -106,7 +112,7 @@ impl Port {
     pub(in crate::channel) fn pass_messages_on(&self) {
         self.shared.barrier.light();
         if self.shared.memory.header().arrivals.has_waiters() && self.is_ready_to_receive() {
-            self.wake_for_message();
+            self.wake_for(Done::Received);
         }
     }
 
@@ -345,13 +351,17 @@ impl Port {
 
     #[cold]
     fn wake(&self, done: Done) {
-        if self.ring.space.has_waiters() && (done == Done::Received || self.ring.has_space()) {
-            self.space().notify();
+        if self.ring.space.has_waiters() {
+            match done {
+                Done::Received => self.space().notify(),
+                Done::Sent if self.ring.has_space() => self.space().pass_on(),
+                Done::Sent => {}
+            }
         }
         let has_waiters = self.shared.memory.header().arrivals.has_waiters();
         // The last message of a closed channel brings the end for the others.
         if has_waiters && (done == Done::Sent || self.is_ready_to_receive()) {
-            self.wake_for_message();
+            self.wake_for(done);
         }
     }
 
@@ -474,20 +484,20 @@ impl Port {
 
     /// Has `alarm` written when there is space, unless there is now: then true.
     pub fn arm_space(&self, alarm: i32) -> bool {
-        self.space().arm(alarm);
+        let may_go_on = self.space().arm(alarm);
         // Forbids: whoever makes space misses that we wait, and we miss what they did.
         self.shared.barrier.heavy();
         keep_watch(&self.shared);
-        self.is_ready_to_send()
+        self.is_closed() || may_go_on && self.is_ready_to_send()
     }
 
     /// Has `alarm` written when there is a message, unless there is now: then true.
     pub fn arm_arrivals(&self, alarm: i32) -> bool {
-        self.shared.arrivals().arm(alarm);
+        let may_go_on = self.shared.arrivals().arm(alarm);
         // Forbids: whoever sends misses that we wait, and we miss what they did.
         self.shared.barrier.heavy();
         keep_watch(&self.shared);
-        self.is_ready_to_receive()
+        may_go_on && self.is_ready_to_receive()
     }
 
     /// Counts claimed slots as reserved, until they are counted out by `-n`.
