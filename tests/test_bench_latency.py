@@ -95,6 +95,7 @@ class StallingReceiver(Typed):
         return stall
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", [StallingSender, StallingReceiver])
 @pytest.mark.parametrize("send", [one_way, round_trips])
 def test_a_stall_shows_in_all_messages_that_were_due_meanwhile(send: Any, kind: Any) -> None:

@@ -120,6 +120,7 @@ def test_the_suite_has_tests_for_each_class_in_processes_and_in_threads() -> Non
         assert sum(name.startswith(f"{case}.") for name in TESTS) >= 3
 
 
+@pytest.mark.timeout(600)
 def test_no_test_passes_without_our_classes() -> None:
     absent: dict[str, type] = dict.fromkeys(QUEUES, Absent)
     tests = load_with(absent, {"__name__": __name__})

@@ -69,8 +69,7 @@ class Sending:
             timeout: Seconds to wait at most, in all; None for ever.
 
         Raises what `send` does. What is raised has the attributes `sent`, how many objects went,
-        and `unsent`, a
-            list of those that were drawn and did not go.
+        and `unsent`, a list of those that were drawn and did not go.
 
         Example:
             >>> import bchan
