@@ -187,7 +187,7 @@ def test_a_handle_that_no_child_uses_is_left_when_the_last_child_is_gone() -> No
     ch = Channel("u8", 8, "mpsc", shared=True)
     tx = ch.producer()
     process = start(mp.get_context("fork"), time.sleep, DEADLINE)
-    tx.close()
+    del tx
     assert ch.active_producers == 1, "the child may yet use its copy"
     process.kill()
     with ch.consumer() as rx, pytest.raises(EndOfChannel):

@@ -6,7 +6,7 @@ from typing import Any, Self, get_args, overload
 import numpy as np
 import numpy.typing as npt
 
-from bchan import _core, _names, _sharing
+from bchan import _core, _handover, _names, _sharing
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
 from bchan._bytes import BytesConsumer, BytesProducer
 from bchan._calls import frames, items, native, pickled
@@ -152,6 +152,7 @@ class Channel(
         is_framed = issubclass(kind, _FramedChannel)
         note = None
         if is_shared:
+            _handover.notice_starts()
             what = None if of_bytes else item
             called = None if name is None else _names.checked(name)
             note = Note(what, mode, called, tuning)
@@ -169,6 +170,7 @@ class Channel(
         kind = BytesChannel if note.dtype is None else PickledChannel if item.kind == "O" else cls
         is_framed = issubclass(kind, _FramedChannel)
         tuning = note.tuning
+        _handover.notice_starts()
         self = super().__new__(kind, item, 1, note.mode, 1, tuning, is_framed, None, fd)
         self._mode, self._name, self._tuning = note.mode, note.name, tuning
         self._process = os.getpid()

@@ -1,8 +1,8 @@
 """What all handles have in common, of whatever messages."""
 
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, cast
 
-from bchan import _lines, _sharing
+from bchan import _core, _handover, _lines, _sharing
 from bchan._leaving import Closing
 
 if TYPE_CHECKING:
@@ -16,11 +16,17 @@ class _Native(Protocol):
 
     @property
     def closed(self) -> bool: ...
-    def _ticket(self) -> tuple[int, int]: ...
+    def _ticket(
+        self, child: _core.Handover | None = None, is_lent: bool = False
+    ) -> tuple[int, int]: ...
+    def _adopt(self, now: bool) -> None: ...
 
 
 class Handle(Closing):
     """A handle, which can be passed to another process as long as it was never used.
+
+    Passed to a child process that is started, it is the child's: it counts as closed once the child
+    is gone, used or not. Closed by its maker it is closed for all who have a copy.
 
     The native class comes after it among the bases. The class of both has the slot `_channel`:
     only one of the bases may have any.
@@ -36,6 +42,11 @@ class Handle(Closing):
         self._channel = channel if channel.shared else None  # type: ignore[misc]
         return self
 
+    def __enter__(self) -> Self:
+        # To a child it came by a fork: who enters it means to use it.
+        cast("_Native", self)._adopt(True)
+        return self
+
     def close(self) -> None:
         """Close this handle; what was sent stays. Closing twice is harmless.
 
@@ -45,7 +56,15 @@ class Handle(Closing):
         _lines.rouse(self)
 
     def __reduce__(self: _Native) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket())
+        return type(self), (_sharing.checked(self._channel), self._ticket(_handover.child()))
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} can't be copied: it has one place; make another one"
+        )
+
+    def __deepcopy__(self, memo: dict[int, object]) -> NoReturn:
+        self.__copy__()
 
     def __repr__(self: _Native) -> str:
         return f"<bchan.{type(self).__name__} {'closed' if self.closed else 'open'}>"

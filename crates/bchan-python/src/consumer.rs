@@ -14,7 +14,7 @@ use crate::channel::Channel;
 use crate::gate::Pass;
 use crate::handle::Handle;
 use crate::item::ItemType;
-use crate::passing::{Passed, registered};
+use crate::passing::{Handover, Passed, registered};
 use crate::peeking::Peeked;
 use crate::receiving::{Inlet, next, quietly, receive_bits};
 
@@ -105,8 +105,14 @@ impl Consumer {
     }
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
-    fn _ticket(&self) -> PyResult<Passed> {
-        self.handle.ticket()
+    #[pyo3(signature = (child=None, is_lent=false))]
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
+        self.handle.ticket(child, is_lent)
+    }
+
+    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
+    fn _adopt(&self, now: bool) -> PyResult<()> {
+        self.handle.adopt(now)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -14,11 +14,14 @@
 //! list, a memoryview, an exception) may run the collector, and so any finalizer; dropping a reference may, too. A
 //! debug build panics if a call is let in beside one that has not marked. Without the GIL every call marks the handle.
 
+use std::ffi::{c_int, c_void};
+use std::ptr;
 #[cfg(debug_assertions)]
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::errors::Closed;
@@ -39,6 +42,15 @@ pub(crate) fn watch_forks() {
     }
     extern "C" fn in_parent() {
         bchan::process::after_fork_in_parent();
+        if bchan::process::is_halted() {
+            // A thread that came before the call has returned would make CPython warn.
+            // SAFETY: it may be called anywhere, and what is called needs nothing of Python.
+            unsafe { ffi::Py_AddPendingCall(Some(resume), ptr::null_mut()) };
+        }
+    }
+    extern "C" fn resume(_: *mut c_void) -> c_int {
+        bchan::process::resume();
+        0
     }
     extern "C" fn in_child() {
         GENERATION.fetch_add(2, Ordering::Relaxed);

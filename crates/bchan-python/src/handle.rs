@@ -140,7 +140,8 @@ impl<H: Passable, O: Open> Handle<H, O> {
     pub(crate) fn close<T>(&self, end: impl FnOnce(&mut O) -> T) -> PyResult<()> {
         if self.gate.close_fresh() {
             // SAFETY: the gate is closed, and nobody is inside.
-            drop(unsafe { &mut *self.inner.get() }.core.take());
+            let core = unsafe { &mut *self.inner.get() }.core.take();
+            core.into_iter().for_each(H::close);
         }
         if self.gate.is_closed() {
             return Ok(());
@@ -154,7 +155,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.gate.is_closed()
+        self.gate.is_closed() || self.gate.is_fresh() && self.is_taken_back()
     }
 
     /// What `ask` tells of what is open; false once closed.

@@ -58,6 +58,8 @@ mod _core {
     #[pymodule_export]
     use crate::methods::pickled_methods;
     #[pymodule_export]
+    use crate::passing::{Handover, has_unused_handles};
+    #[pymodule_export]
     use crate::pickled::consumer::PickledConsumer;
     #[pymodule_export]
     use crate::pickled::producer::PickledProducer;

@@ -1,6 +1,8 @@
 //! Handles that another process may come to use: those of a channel that processes share, as long as they
 //! were never used. See `gate` for their state.
 
+use std::sync::{Mutex, PoisonError};
+
 use bchan::{Consumer, FrameConsumer, FrameProducer, HandleError, Producer, Ticket};
 use pyo3::prelude::*;
 
@@ -14,6 +16,11 @@ pub(crate) trait Passable {
 
     fn begin(&mut self) -> Result<(), HandleError>;
     fn ticket(&mut self) -> Result<Ticket, HandleError>;
+    fn hand_over(&mut self, to: &bchan::Handover, is_lent: bool) -> Result<Ticket, HandleError>;
+    fn begin_copy(&mut self) -> Result<(), HandleError>;
+    fn give(&mut self);
+    fn is_taken_back(&mut self) -> bool;
+    fn close(self);
 }
 
 macro_rules! passable {
@@ -28,10 +35,73 @@ macro_rules! passable {
             fn ticket(&mut self) -> Result<Ticket, HandleError> {
                 self.ticket()
             }
+
+            fn hand_over(&mut self, to: &bchan::Handover, is_lent: bool) -> Result<Ticket, HandleError> {
+                self.hand_over(to, is_lent)
+            }
+
+            fn begin_copy(&mut self) -> Result<(), HandleError> {
+                self.begin_copy()
+            }
+
+            fn give(&mut self) {
+                self.give();
+            }
+
+            fn is_taken_back(&mut self) -> bool {
+                self.is_taken_back()
+            }
+
+            fn close(self) {
+                self.close();
+            }
         }
     )* };
 }
 passable!(Producer: "producer" Consumer: "consumer" FrameProducer: "producer" FrameConsumer: "consumer");
+
+/// A child process that is being started, and the handles that go to it; a context manager, in whose block
+/// that is done.
+#[pyclass(frozen, module = "bchan._core")]
+pub(crate) struct Handover(Mutex<Option<bchan::Handover>>);
+
+impl Handover {
+    /// What `work` does with it while the child is being started.
+    fn with<T>(&self, work: impl FnOnce(&mut Option<bchan::Handover>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[pymethods]
+impl Handover {
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::new(Some(bchan::Handover::new())))
+    }
+
+    /// The child was started, by a fork alone or by executing a program besides.
+    fn started(&self, pid: u32, is_forked: bool) {
+        if let Some(handover) = self.with(Option::take) {
+            handover.started(pid, is_forked);
+        }
+    }
+
+    fn __enter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    /// If no child was started, the handles are their makers' again.
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, _error: &Bound<'_, pyo3::types::PyTuple>) {
+        drop(self.with(Option::take));
+    }
+}
+
+/// Whether this process has handles that may yet go to another.
+#[pyfunction]
+pub(crate) fn has_unused_handles() -> bool {
+    bchan::has_unused_handles()
+}
 
 /// What Python passes on of a ticket: `(seat, word)`.
 pub(crate) type Passed = (usize, u64);
@@ -61,10 +131,43 @@ impl<H: Passable, O: Open> Handle<H, O> {
         begun.unwrap_or(Ok(())).map_err(from_handle)
     }
 
-    /// What another process takes a fresh handle over with.
-    pub(crate) fn ticket(&self) -> PyResult<Passed> {
+    /// In the child of a fork, of a handle that was never used: makes it this process' own now, or says that
+    /// it was made for it.
+    pub(crate) fn adopt(&self, now: bool) -> PyResult<()> {
+        if !self.gate.is_fresh() {
+            return Ok(());
+        }
+        let adopt = |handle: &mut H| match now {
+            true => handle.begin_copy(),
+            false => {
+                handle.give();
+                Ok(())
+            }
+        };
         // SAFETY: as above.
-        let ticket = self.gate.enter_fresh(|| (unsafe { self.unused(H::ticket) }, true));
+        let adopted = self.gate.enter_fresh(|| (unsafe { self.unused(adopt) }, true));
+        adopted.unwrap_or(Ok(())).map_err(from_handle)
+    }
+
+    /// Whether it was never used here and can't be any more.
+    #[cold]
+    pub(crate) fn is_taken_back(&self) -> bool {
+        // SAFETY: as above.
+        let ask = || (unsafe { self.unused(H::is_taken_back) }, true);
+        self.gate.enter_fresh(ask).unwrap_or(false)
+    }
+
+    /// What another process takes a fresh handle over with: a child that is being started, or any.
+    pub(crate) fn ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
+        let give = |handle: &mut H| match child {
+            Some(child) => child.with(|child| match child {
+                Some(child) => handle.hand_over(child, is_lent),
+                None => handle.ticket(),
+            }),
+            None => handle.ticket(),
+        };
+        // SAFETY: as above.
+        let ticket = self.gate.enter_fresh(|| (unsafe { self.unused(give) }, true));
         let ticket = ticket.unwrap_or(Err(HandleError::Used)).map_err(from_handle)?;
         Ok((ticket.seat, ticket.word))
     }

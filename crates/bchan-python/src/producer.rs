@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::channel::Channel;
 use crate::gate::Pass;
 use crate::item::ItemType;
-use crate::passing::{Passed, registered};
+use crate::passing::{Handover, Passed, registered};
 use crate::reserving::{Reserves, Reserving, ReservingClass};
 use crate::sending::{Outlet, send_bits};
 
@@ -109,8 +109,14 @@ impl Producer {
     }
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
-    fn _ticket(&self) -> PyResult<Passed> {
-        self.reserving.handle.ticket()
+    #[pyo3(signature = (child=None, is_lent=false))]
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
+        self.reserving.handle.ticket(child, is_lent)
+    }
+
+    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
+    fn _adopt(&self, now: bool) -> PyResult<()> {
+        self.reserving.handle.adopt(now)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

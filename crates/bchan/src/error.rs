@@ -121,6 +121,9 @@ pub enum HandleError {
     },
     /// Other processes can't be watched from here, nor this one by them.
     Unwatchable(Unwatchable),
+    /// The handle was never used, and is closed: its maker closed it or has ended, or the process that it was
+    /// handed to has ended.
+    TakenBack,
 }
 
 impl fmt::Display for HandleError {
@@ -144,6 +147,11 @@ impl fmt::Display for HandleError {
             Self::Elsewhere { pid: 0 } => write!(f, "its place was given back"),
             Self::Elsewhere { pid } => write!(f, "it is in use by process {pid}"),
             Self::Unwatchable(reason) => write!(f, "{reason}"),
+            Self::TakenBack => write!(
+                f,
+                "this handle is closed: its maker closed it or has ended, or the process that it was \
+                 handed to has ended"
+            ),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, FutexWord};
 /// First eight bytes of a channel's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bchan\0\r\n");
 /// Changes whenever anything in this file does.
-pub(crate) const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 7;
 
 /// Words of a lane bitmap. Two levels of 64 bits find one lane among 4,096.
 pub(crate) const BITMAP_WORDS: usize = if cfg!(loom) { 1 } else { 64 };
@@ -279,6 +279,9 @@ pub(crate) struct Seat {
     pub(crate) lifeline: AtomicU64,
     /// That of the heir.
     pub(crate) heir_lifeline: AtomicU64,
+    /// Handles that had it, of channels that processes share, and the flag `seats::CALLED_IN`. Written by its
+    /// owner.
+    pub(crate) handles: AtomicU64,
     /// What it is claiming, or has claimed, in a ring that processes share. Written by its owner.
     pub(crate) sending: Intent,
     pub(crate) receiving: Intent,
@@ -479,8 +482,8 @@ impl Seat {
             slots: Tally::new(),
         };
         let zero = || AtomicU64::new(0);
-        let (owner, heir, lifeline, heir_lifeline) = (zero(), zero(), zero(), zero());
-        Self { owner, heir, lifeline, heir_lifeline, sending: intent(), receiving: intent() }
+        let (owner, heir, lifeline, heir_lifeline, handles) = (zero(), zero(), zero(), zero(), zero());
+        Self { owner, heir, lifeline, heir_lifeline, handles, sending: intent(), receiving: intent() }
     }
 }
 

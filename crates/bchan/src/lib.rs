@@ -40,10 +40,13 @@ mod ring;
 mod sync;
 pub mod wait;
 
+#[cfg(not(loom))]
+pub use channel::Handover;
 pub use channel::{
     Case, Channel, Config, Consumer, FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender,
     Message, Messages, Mode, Participant, Plain, Port, Producer, Receiver, Receiving, ReceivingFrames, Room,
-    Sender, Sending, SendingFrames, Slots, Stats, Ticket, Woken, most_cases, wait_for_any,
+    Sender, Sending, SendingFrames, Slots, Stats, Ticket, Woken, has_unused_handles, most_cases,
+    wait_for_any,
 };
 pub use error::{ConfigError, HandleError, Stop};
 pub use layout::{FRAME_SLOT, MAX_CAPACITY, MAX_CONSUMERS, MAX_PRODUCERS};

@@ -11,7 +11,7 @@ use super::sending::{FrameCall, FrameOutlet};
 use crate::arguments::{Timeout, count_from};
 use crate::channel::Channel;
 use crate::gate::Pass;
-use crate::passing::{Passed, registered};
+use crate::passing::{Handover, Passed, registered};
 use crate::reserving::{Reserving, ReservingClass};
 
 /// A registered producer of bytes. Its hot methods are set by `methods`.
@@ -110,8 +110,14 @@ impl BytesProducer {
     }
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
-    fn _ticket(&self) -> PyResult<Passed> {
-        self.reserving.handle.ticket()
+    #[pyo3(signature = (child=None, is_lent=false))]
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
+        self.reserving.handle.ticket(child, is_lent)
+    }
+
+    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
+    fn _adopt(&self, now: bool) -> PyResult<()> {
+        self.reserving.handle.adopt(now)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -20,7 +20,7 @@ use crate::frames::lease;
 use crate::frames::sending::FrameCall;
 use crate::gate::{Entry, Pass};
 use crate::handle::{self, Handle, Open};
-use crate::passing::{Passed, registered};
+use crate::passing::{Handover, Passed, registered};
 use crate::receiving::next;
 
 /// What is under way between two calls.
@@ -262,8 +262,14 @@ impl PickledConsumer {
     }
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
-    fn _ticket(&self) -> PyResult<Passed> {
-        self.handle.ticket()
+    #[pyo3(signature = (child=None, is_lent=false))]
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
+        self.handle.ticket(child, is_lent)
+    }
+
+    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
+    fn _adopt(&self, now: bool) -> PyResult<()> {
+        self.handle.adopt(now)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

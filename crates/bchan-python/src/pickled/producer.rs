@@ -10,7 +10,7 @@ use crate::frames::buffer::Payload;
 use crate::frames::sending::{FrameCall, FrameOutlet};
 use crate::gate::Pass;
 use crate::handle::Handle;
-use crate::passing::{Passed, registered};
+use crate::passing::{Handover, Passed, registered};
 
 /// A registered producer of pickled objects. Its hot methods are set by `methods`.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
@@ -58,8 +58,14 @@ impl PickledProducer {
     }
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
-    fn _ticket(&self) -> PyResult<Passed> {
-        self.handle.ticket()
+    #[pyo3(signature = (child=None, is_lent=false))]
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
+        self.handle.ticket(child, is_lent)
+    }
+
+    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
+    fn _adopt(&self, now: bool) -> PyResult<()> {
+        self.handle.adopt(now)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

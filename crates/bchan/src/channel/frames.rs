@@ -215,7 +215,7 @@ impl Channel {
     /// Takes a producer of frames over that another process [promised](FrameProducer::ticket).
     ///
     /// # Errors
-    /// [`HandleError::Elsewhere`]: it was taken over before, or given back.
+    /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
     ///
     /// # Panics
     /// If the channel is one of items.
@@ -244,7 +244,7 @@ impl Channel {
     /// Takes a consumer of frames over that another process [promised](FrameConsumer::ticket).
     ///
     /// # Errors
-    /// [`HandleError::Elsewhere`]: it was taken over before, or given back.
+    /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
     ///
     /// # Panics
     /// If the channel is one of items.
@@ -298,28 +298,14 @@ enum Sends {
     Shared(shared::FrameProducer),
 }
 
+super::handover_of!(FrameProducer);
+
 impl FrameProducer {
     fn place(&mut self) -> &mut Place {
         match &mut self.0 {
             Sends::Lane(handle) => handle.place(),
             Sends::Shared(handle) => &mut handle.place,
         }
-    }
-
-    /// As for items: makes a handle this process' own before its first use.
-    ///
-    /// # Errors
-    /// [`HandleError::Elsewhere`]: another process has it.
-    pub fn begin(&mut self) -> Result<(), HandleError> {
-        self.place().begin()
-    }
-
-    /// As for items: what another process needs to take this handle over.
-    ///
-    /// # Errors
-    /// [`HandleError::Used`].
-    pub fn ticket(&mut self) -> Result<Ticket, HandleError> {
-        self.place().ticket()
     }
 }
 
@@ -399,28 +385,14 @@ enum Receives {
     Shared(shared::FrameConsumer),
 }
 
+super::handover_of!(FrameConsumer);
+
 impl FrameConsumer {
     fn place(&mut self) -> &mut Place {
         match &mut self.0 {
             Receives::Lanes(handle) => handle.place(),
             Receives::Shared(handle) => &mut handle.place,
         }
-    }
-
-    /// As for items: makes a handle this process' own before its first use.
-    ///
-    /// # Errors
-    /// [`HandleError::Elsewhere`]: another process has it.
-    pub fn begin(&mut self) -> Result<(), HandleError> {
-        self.place().begin()
-    }
-
-    /// As for items: what another process needs to take this handle over.
-    ///
-    /// # Errors
-    /// [`HandleError::Used`].
-    pub fn ticket(&mut self) -> Result<Ticket, HandleError> {
-        self.place().ticket()
     }
 }
 

@@ -6,7 +6,7 @@ mod claims;
 mod consumer;
 mod frames;
 #[cfg(not(loom))]
-mod heirs;
+mod handover;
 mod lanes;
 mod plain;
 mod producer;
@@ -18,9 +18,11 @@ pub use cases::{Case, Woken, most_cases, wait_for_any};
 pub use claims::{Message, Messages, Room, Slots};
 pub use consumer::{Consumer, Receiving};
 pub use frames::{FrameConsumer, FrameProducer, ReceivingFrames, SendingFrames};
+#[cfg(not(loom))]
+pub use handover::Handover;
 pub use plain::Plain;
 pub use producer::{Producer, Sending};
-pub use seats::{Participant, Ticket};
+pub use seats::{Participant, Ticket, has_unused_handles};
 pub use shared::{FramePort, FrameReceiver, FrameSender, Port, Receiver, Sender};
 
 use std::time::Duration;
@@ -34,6 +36,72 @@ use crate::ring::frames::Lengths;
 use crate::ring::vyukov::{Counts, Ring, Turns};
 use crate::sync::{Arc, Ordering};
 use crate::wait::{Alarms, Barrier, Broadcast, Event, Reach, Tuning};
+
+/// What every handle does with its place.
+macro_rules! handover_of {
+    ($handle:ty) => {
+        impl $handle {
+            /// Makes a handle this process' own, before its first use, in a channel that processes share: the
+            /// process may have forked since it was made, and then the first who begins has it.
+            ///
+            /// # Errors
+            /// [`HandleError::Elsewhere`](crate::HandleError::Elsewhere): another process has it;
+            /// [`HandleError::TakenBack`](crate::HandleError::TakenBack): nobody has it any more.
+            pub fn begin(&mut self) -> Result<(), crate::HandleError> {
+                self.place().begin()
+            }
+
+            /// What another process needs to take this handle over, which was never used; until then its
+            /// place stays taken, also when this is dropped, but not when it is closed.
+            ///
+            /// # Errors
+            /// [`HandleError::Used`](crate::HandleError::Used), and as [`begin`](Self::begin).
+            pub fn ticket(&mut self) -> Result<crate::Ticket, crate::HandleError> {
+                self.place().ticket()
+            }
+
+            /// The same for a child that is being started: when that is gone and has not begun to use the
+            /// handle, its place is free, also while this is kept. One that `is_lent` comes back then,
+            /// unless this was dropped.
+            ///
+            /// # Errors
+            /// As [`ticket`](Self::ticket).
+            #[cfg(not(loom))]
+            pub fn hand_over(
+                &mut self,
+                to: &crate::Handover,
+                is_lent: bool,
+            ) -> Result<crate::Ticket, crate::HandleError> {
+                self.place().hand_over(to, is_lent)
+            }
+
+            /// In the child of a fork: makes a copy that was never used this process' own now.
+            ///
+            /// # Errors
+            /// As [`begin`](Self::begin).
+            pub fn begin_copy(&mut self) -> Result<(), crate::HandleError> {
+                self.place().begin_copy()
+            }
+
+            /// In the child of a fork: says that it was made for this process, so that [`close`](Self::close)
+            /// gives it back at once here, too.
+            pub fn give(&mut self) {
+                self.place().give();
+            }
+
+            /// Whether it was never used here and can't be any more, as its place was given back.
+            pub fn is_taken_back(&mut self) -> bool {
+                self.place().is_taken_back()
+            }
+
+            /// Gives its place back at once, whoever has a copy: a late user finds it closed.
+            pub fn close(mut self) {
+                self.place().close();
+            }
+        }
+    };
+}
+use handover_of;
 
 /// Who may use a channel at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,7 +359,7 @@ impl Channel {
     /// Takes a producer over that another process [promised](Producer::ticket).
     ///
     /// # Errors
-    /// [`HandleError::Elsewhere`]: it was taken over before, or given back.
+    /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
     pub fn producer_of(&self, ticket: Ticket) -> Result<Producer, HandleError> {
         self.check_framed(false);
         Ok(self.producer_at(Place::redeem(&self.shared, Role::Producer, ticket)?))
@@ -317,7 +385,7 @@ impl Channel {
     /// Takes a consumer over that another process [promised](Consumer::ticket).
     ///
     /// # Errors
-    /// [`HandleError::Elsewhere`]: it was taken over before, or given back.
+    /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
     pub fn consumer_of(&self, ticket: Ticket) -> Result<Consumer, HandleError> {
         self.check_framed(false);
         self.consumer_at(Place::redeem(&self.shared, Role::Consumer, ticket)?)

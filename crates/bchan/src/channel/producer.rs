@@ -4,9 +4,9 @@ use std::ptr;
 
 use super::cases::Case;
 use super::claims::Slots;
-use super::seats::{Place, Ticket};
+use super::seats::Place;
 use super::{Plain, lanes, shared};
-use crate::error::{HandleError, Stop};
+use crate::error::Stop;
 use crate::wait::Deadline;
 
 /// Sending, through a registered [`Producer`] or a [`Sender`](super::Sender).
@@ -194,30 +194,14 @@ pub(super) enum Kind {
     Shared(shared::Producer),
 }
 
+super::handover_of!(Producer);
+
 impl Producer {
     fn place(&mut self) -> &mut Place {
         match &mut self.0 {
             Kind::Lane(handle) => &mut handle.place,
             Kind::Shared(handle) => &mut handle.place,
         }
-    }
-
-    /// Makes a handle this process' own, before its first use, in a channel that processes share: the
-    /// process may have forked since it was made, and then the first who begins has it.
-    ///
-    /// # Errors
-    /// [`HandleError::Elsewhere`]: another process has it.
-    pub fn begin(&mut self) -> Result<(), HandleError> {
-        self.place().begin()
-    }
-
-    /// What another process needs to take this handle over, which was never used; until then its place
-    /// stays taken, also when this is dropped.
-    ///
-    /// # Errors
-    /// [`HandleError::Used`].
-    pub fn ticket(&mut self) -> Result<Ticket, HandleError> {
-        self.place().ticket()
     }
 }
 

@@ -23,13 +23,19 @@
 
 use super::Shared;
 #[cfg(not(loom))]
-use super::heirs::leave_to_children;
+use super::handover::{self, Handover};
 use crate::error::HandleError;
 use crate::layout::Seat;
 use crate::process::{self, Lifeline, Owner, Survivor, Unwatchable, kill_point};
 use crate::ring::vyukov::Ring;
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
 use crate::wait::Patience;
+
+/// Of the handles that a seat has had, the last was given back unused.
+const CALLED_IN: u64 = 1 << 63;
+/// Bits of a seat's index in a ticket, and of the number of its handle.
+const SEAT_BITS: u32 = 16;
+const NTH_MASK: u64 = (usize::MAX >> SEAT_BITS) as u64;
 
 /// Whose seat it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +47,53 @@ pub(super) enum Role {
 /// What another process takes a handle over with that was never used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    /// Its place.
+    /// Its place, and above that which of the handles it is that had the place.
     pub seat: usize,
     /// Who gave it.
     pub word: u64,
+}
+
+/// A seat as a fresh handle has it. The word tells it from the 1,023 handles before and after it, and decides who
+/// has the handle; the number tells it from all others, and is looked at before.
+#[derive(Debug, Clone)]
+pub(super) struct Seated {
+    shared: Arc<Shared>,
+    role: Role,
+    index: usize,
+    word: Owner,
+    nth: u64,
+}
+
+impl PartialEq for Seated {
+    fn eq(&self, other: &Self) -> bool {
+        let is_word = (self.index, self.word, self.nth) == (other.index, other.word, other.nth);
+        is_word && Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Seated {
+    /// Whether nobody has begun to use the handle, and nobody has closed it.
+    pub(super) fn is_fresh(&self) -> bool {
+        let seat = self.shared.memory.seat(self.index);
+        seat.owner.load(Ordering::Relaxed) == self.word.0 && self.shared.is_nth(self.index, self.nth)
+    }
+
+    /// Gives the seat back, unless somebody came first; to be called by the process that made the handle.
+    pub(super) fn take_back(self) -> bool {
+        if !self.is_fresh() {
+            return false;
+        }
+        let Self { shared, role, index, word, .. } = self;
+        // As if its maker were dead: nobody takes the handle over any more.
+        let (seat, closed) = (shared.memory.seat(index), word.buried());
+        let closed = seat.owner.compare_exchange(word.0, closed.0, Ordering::AcqRel, Ordering::Relaxed);
+        if closed.is_ok() {
+            kill_point!("handover.taken");
+            shared.call_in(index);
+            shared.leave_seat(role, index);
+        }
+        closed.is_ok()
+    }
 }
 
 /// A seat that was taken. Dropping it leaves it.
@@ -53,31 +102,38 @@ pub(super) struct Place {
     shared: Arc<Shared>,
     role: Role,
     index: usize,
-    /// What its owner's word was, as far as this handle knows.
+    /// What its owner's word was, as far as this handle knows; 0 if it was closed.
     owner: Owner,
+    /// Which of the handles that had the seat it is.
+    nth: u64,
     /// Forks when it was taken.
+    #[cfg_attr(loom, allow(dead_code))]
     forks: u32,
-    /// Whether a ticket was given.
+    /// Whether a ticket was given to nobody in particular.
     is_promised: bool,
+    /// Whether the process that made it gave it to this one, the child of a fork.
+    is_given: bool,
 }
 
 impl Place {
     /// Takes a seat for a handle.
     pub(super) fn take(shared: &Arc<Shared>, role: Role) -> Result<Self, HandleError> {
         // A handle in the memory of one process is never passed to another.
-        let owner = if shared.memory.is_shared() { Owner::this().fresh() } else { Owner::this() };
-        if owner.is_fresh() {
+        let is_fresh = shared.memory.is_shared();
+        if is_fresh {
             process::count_children();
         }
         let index = shared.take_seat(role, Owner::this())?;
-        if owner.is_fresh() {
-            // Only now: one that was left here for the children before says the same.
-            #[cfg(not(loom))]
-            super::heirs::forget(shared, index);
-            shared.memory.seat(index).owner.store(owner.0, Ordering::Release);
+        let (mut owner, mut nth) = (Owner::this(), 0);
+        if is_fresh {
+            let seat = shared.memory.seat(index);
+            nth = (seat.handles.load(Ordering::Relaxed) & NTH_MASK).wrapping_add(1) & NTH_MASK;
+            seat.handles.store(nth, Ordering::Relaxed);
+            owner = owner.fresh(nth);
+            seat.owner.store(owner.0, Ordering::Release);
+            UNUSED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
-        let place =
-            Self { shared: shared.clone(), role, index, owner, forks: process::forks(), is_promised: false };
+        let place = Self::at(shared, role, index, owner, nth);
         if role == Role::Producer {
             shared.memory.header().registered.insert(index);
             kill_point!("take.registered");
@@ -88,6 +144,11 @@ impl Place {
         Ok(place)
     }
 
+    fn at(shared: &Arc<Shared>, role: Role, index: usize, owner: Owner, nth: u64) -> Self {
+        let (shared, forks) = (shared.clone(), process::forks());
+        Self { shared, role, index, owner, nth, forks, is_promised: false, is_given: false }
+    }
+
     pub(super) fn index(&self) -> usize {
         self.index
     }
@@ -96,10 +157,10 @@ impl Place {
         self.shared.memory.seat(self.index)
     }
 
-    /// Whether it is that seat of that channel.
-    #[cfg(not(loom))]
-    pub(super) fn is_at(&self, shared: &Arc<Shared>, index: usize) -> bool {
-        Arc::ptr_eq(&self.shared, shared) && self.index == index
+    /// The seat as this fresh handle has it.
+    pub(super) fn seated(&self) -> Seated {
+        let Self { role, index, owner: word, nth, .. } = *self;
+        Seated { shared: self.shared.clone(), role, index, word, nth }
     }
 
     /// Whether it belongs to this process, as far as it knows.
@@ -117,75 +178,121 @@ impl Place {
         if !self.owner.is_fresh() {
             return Err(HandleError::Elsewhere { pid: self.owner.pid() });
         }
-        self.shared.inherit(self.index, self.owner)?;
-        self.owner = ours;
+        self.shared.inherit(self.index, self.owner, self.nth)?;
+        self.set_owner(ours);
         Ok(())
+    }
+
+    /// Whether it was never used here and can't be any more.
+    pub(super) fn is_taken_back(&self) -> bool {
+        let now = self.seat().owner.load(Ordering::Relaxed);
+        let is_gone = self.owner.is_fresh() && now != self.owner.0;
+        is_gone && self.shared.taken_by(self.index, self.nth, now) == HandleError::TakenBack
+    }
+
+    /// Says that it is no longer fresh.
+    fn set_owner(&mut self, owner: Owner) {
+        if self.owner.is_fresh() {
+            UNUSED.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        self.owner = owner;
     }
 
     /// What another process needs to take it over, if it was never used here. Until then it stays taken.
     pub(super) fn ticket(&mut self) -> Result<Ticket, HandleError> {
-        if !self.owner.is_fresh() || self.seat().owner.load(Ordering::Relaxed) != self.owner.0 {
-            return Err(HandleError::Used);
-        }
+        let ticket = self.ticket_once()?;
         self.is_promised = true;
         kill_point!("send.sent");
-        Ok(Ticket { seat: self.index, word: self.owner.0 })
+        Ok(ticket)
+    }
+
+    fn ticket_once(&self) -> Result<Ticket, HandleError> {
+        let now = self.seat().owner.load(Ordering::Relaxed);
+        if !self.owner.is_fresh() || self.owner.process() != Owner::this() {
+            return Err(HandleError::Used);
+        }
+        match now == self.owner.0 {
+            true => Ok(Ticket { seat: self.index | (self.nth as usize) << SEAT_BITS, word: self.owner.0 }),
+            false => Err(self.shared.taken_by(self.index, self.nth, now)),
+        }
+    }
+
+    /// The same for a child that is being started, which loses it if it ends before it has begun.
+    #[cfg(not(loom))]
+    pub(super) fn hand_over(&mut self, to: &Handover, is_lent: bool) -> Result<Ticket, HandleError> {
+        let ticket = self.ticket_once()?;
+        to.promise(self.seated(), is_lent);
+        Ok(ticket)
     }
 
     /// Takes over what another process promised.
     pub(super) fn redeem(shared: &Arc<Shared>, role: Role, ticket: Ticket) -> Result<Self, HandleError> {
-        let Ticket { seat: index, word } = ticket;
+        let Ticket { seat, word } = ticket;
+        let (index, nth) = (seat & ((1 << SEAT_BITS) - 1), (seat >> SEAT_BITS) as u64);
         let is_ticket = Owner(word).is_fresh() && shared.seats_of(role).contains(&index);
         if !shared.memory.is_shared() || !is_ticket {
             return Err(HandleError::Elsewhere { pid: 0 });
         }
-        shared.inherit(index, Owner(word))?;
-        Ok(Self {
-            shared: shared.clone(),
-            role,
-            index,
-            owner: Owner::this(),
-            forks: process::forks(),
-            is_promised: false,
-        })
+        shared.inherit(index, Owner(word), nth)?;
+        Ok(Self::at(shared, role, index, Owner::this(), nth))
+    }
+
+    /// Whether it came by a fork and was never used: then the child's copy does, and is, nothing yet.
+    fn is_copy(&self) -> bool {
+        self.owner.is_fresh() && !self.is_ours()
+    }
+
+    /// In the child of a fork: makes it this process' own now.
+    pub(super) fn begin_copy(&mut self) -> Result<(), HandleError> {
+        if self.is_copy() { self.begin() } else { Ok(()) }
+    }
+
+    /// In the child of a fork: says that it was made for this process, so that to close it is to use it.
+    pub(super) fn give(&mut self) {
+        self.is_given = self.is_copy();
+    }
+
+    /// Gives it back at once, whoever has a copy. In the child of a fork a copy that merely came along is
+    /// dropped.
+    pub(super) fn close(&mut self) {
+        if self.is_copy() && self.is_given && self.begin().is_ok() || !self.owner.is_fresh() {
+            // Left as it is dropped.
+            return;
+        }
+        if self.is_ours() {
+            self.seated().take_back();
+        }
+        self.set_owner(Owner::NOBODY);
     }
 }
 
-impl Place {
-    /// Gives the seat back, if it is still as this handle left it.
-    #[cfg(not(loom))]
-    pub(super) fn leave(self) {
-        let mut this = std::mem::ManuallyDrop::new(self);
-        this.leave_seat();
-        // SAFETY: what is in it is dropped here, and it itself never.
-        unsafe { std::ptr::drop_in_place(&raw mut this.shared) };
-    }
+/// Handles of this process that may yet go to another.
+static UNUSED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
-    fn leave_seat(&self) {
-        if self.is_ours() && self.seat().owner.load(Ordering::Relaxed) == self.owner.0 {
-            self.shared.leave_seat(self.role, self.index);
-        }
-    }
+/// Whether this process has handles that may yet go to another.
+pub fn has_unused_handles() -> bool {
+    UNUSED.load(std::sync::atomic::Ordering::Relaxed) > 0
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let is_unused = self.owner.is_fresh() && self.is_ours();
-        if is_unused && self.is_promised {
-            // Whoever has the ticket will come.
-        } else if is_unused && self.forks != process::forks() {
+        // Who dies in the model unwinds, and leaves this as it is.
+        if cfg!(loom) && std::thread::panicking() {
+            return;
+        }
+        let is_unused = self.owner.is_fresh();
+        let (owner, is_ours) = (self.owner, self.is_ours());
+        if is_unused && is_ours && !self.is_promised {
             #[cfg(not(loom))]
-            leave_to_children(Self { shared: self.shared.clone(), ..*self });
-        } else {
-            self.leave_seat();
+            handover::drop_unused(self, self.forks);
+            #[cfg(loom)]
+            self.seated().take_back();
+        }
+        self.set_owner(Owner::NOBODY);
+        if !is_unused && is_ours && self.seat().owner.load(Ordering::Relaxed) == owner.0 {
+            self.shared.leave_seat(self.role, self.index);
         }
     }
-}
-
-/// Who has a place that was to be taken over.
-fn elsewhere(now: u64) -> HandleError {
-    let now = Owner(now);
-    HandleError::Elsewhere { pid: if now.is_buried() { 0 } else { now.pid() } }
 }
 
 impl Shared {
@@ -247,16 +354,19 @@ impl Shared {
         }
     }
 
-    /// Makes a seat this process' own that is `owner`'s.
-    fn inherit(&self, index: usize, owner: Owner) -> Result<(), HandleError> {
+    /// Makes a seat this process' own that is `owner`'s, with its nth handle.
+    fn inherit(&self, index: usize, owner: Owner, nth: u64) -> Result<(), HandleError> {
         self.check_namespace()?;
+        if !self.is_nth(index, nth) {
+            return Err(HandleError::TakenBack);
+        }
         let (seat, this) = (self.memory.seat(index), Owner::this());
         if owner.process() != this {
             // Announced first, so that nobody has it who is not watched.
             let mut patience = Patience::new();
             while let Err(now) = seat.heir.compare_exchange(0, this.0, Ordering::AcqRel, Ordering::Acquire) {
                 if !patience.is_left() {
-                    return Err(elsewhere(now));
+                    return Err(HandleError::Elsewhere { pid: Owner(now).pid() });
                 }
                 if !Owner(now).is_alive() {
                     self.bury(Owner(now));
@@ -274,7 +384,27 @@ impl Shared {
         }
         let _ = seat.heir.compare_exchange(this.0, 0, Ordering::Release, Ordering::Relaxed);
         kill_point!("inherit.done");
-        taken.map(drop).map_err(elsewhere)
+        taken.map(drop).map_err(|now| self.taken_by(index, nth, now))
+    }
+
+    /// Whether a seat has that handle, or had it last.
+    fn is_nth(&self, index: usize, nth: u64) -> bool {
+        self.memory.seat(index).handles.load(Ordering::Relaxed) & NTH_MASK == nth
+    }
+
+    /// Why the seat's nth handle, which was fresh, can't be had any more, when its word is `now`.
+    fn taken_by(&self, index: usize, nth: u64, now: u64) -> HandleError {
+        let now = Owner(now);
+        let is_called_in = self.memory.seat(index).handles.load(Ordering::Relaxed) & CALLED_IN != 0;
+        match now.is_fresh() || now.is_buried() || is_called_in || !self.is_nth(index, nth) {
+            true => HandleError::TakenBack,
+            false => HandleError::Elsewhere { pid: now.pid() },
+        }
+    }
+
+    /// Says of a seat's handle, which was never used, that nobody will have it any more.
+    fn call_in(&self, index: usize) {
+        self.memory.seat(index).handles.fetch_or(CALLED_IN, Ordering::Relaxed);
     }
 
     fn leave_seat(&self, role: Role, index: usize) {
@@ -430,6 +560,9 @@ impl Shared {
                 let mark = || word.compare_exchange(owner, buried, Ordering::AcqRel, Ordering::Relaxed);
                 if is_dead(owner) && mark().is_ok() {
                     kill_point!("bury.marked");
+                    if Owner(owner).is_fresh() {
+                        self.call_in(index);
+                    }
                     is_done &= self.bury_seat(role, index);
                 }
             }

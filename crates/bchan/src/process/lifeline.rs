@@ -34,7 +34,7 @@ impl Lifeline {
     /// Nothing is known of it: the process is watched for its end alone.
     pub(crate) const UNKNOWN: Self = Self(0);
     /// There is none: the process is looked at now and then.
-    const NONE: Self = Self(1);
+    pub(crate) const NONE: Self = Self(1);
 
     fn of(fd: BorrowedFd<'_>) -> Option<Self> {
         let pipe = fstat(fd).ok()?.st_ino;

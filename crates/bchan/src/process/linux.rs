@@ -9,9 +9,10 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::Owner;
 use super::lifeline::Lifeline;
 use super::status::{self, Status, has_channels};
-pub(crate) use super::status::{life, namespace};
+pub(crate) use super::status::{life, namespace, of};
 pub(crate) use super::watch::{forget, insist, look, unattended, watch};
 use super::watch::{go_on, inherit_nothing, stop};
+pub(super) use super::watch::{is_halted, resume};
 
 /// Forks that this process made, or came from.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -39,10 +40,11 @@ struct Children {
     placed: AtomicU32,
     /// Children that have put themselves down.
     arrived: AtomicU32,
-    pids: [AtomicU32; CHILDREN_KNOWN],
+    /// For each its process id, and above that how often this process had forked before.
+    known: [AtomicU64; CHILDREN_KNOWN],
 }
 
-const CHILDREN_KNOWN: usize = 1021;
+const CHILDREN_KNOWN: usize = 1022;
 
 /// The page of this process; null until it has something that a child may inherit.
 static CHILDREN: AtomicPtr<Children> = AtomicPtr::new(std::ptr::null_mut());
@@ -70,21 +72,24 @@ pub(crate) fn count_children() {
     }
 }
 
-/// The children that live, of those that were counted; if one is not there yet, all that have a channel.
-pub(crate) fn living_children() -> Vec<Owner> {
+/// The children that live, of those that were counted, each with how often this process had forked before; if
+/// one is not there yet, all that have a channel.
+pub(crate) fn living_children() -> Vec<(Owner, u32)> {
     let Some(children) = children() else { return Vec::new() };
     // One that was just forked puts itself down at once, unless it has no turn; if the fork failed there is none.
     for _ in 0..10 {
         if children.arrived.load(Ordering::Acquire) >= children.begun.load(Ordering::Relaxed) {
-            let pids = children.pids.iter().map(|pid| pid.load(Ordering::Relaxed));
-            return pids.filter(|&pid| pid != 0).filter_map(living_child).collect();
+            let known = children.known.iter().map(|known| known.load(Ordering::Relaxed));
+            let living = |known| Some((living_child(known as u32)?, (known >> u32::BITS) as u32));
+            return known.filter(|&known| known != 0).filter_map(living).collect();
         }
         std::thread::sleep(Duration::from_millis(1));
     }
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // Not if it was forked only to become another program.
-    pids.filter_map(living_child).filter(|child| has_channels(child.pid()) == Some(true)).collect()
+    let children = pids.filter_map(living_child).filter(|child| has_channels(child.pid()) == Some(true));
+    children.map(|child| (child, u32::MAX)).collect()
 }
 
 fn living_child(pid: u32) -> Option<Owner> {
@@ -112,11 +117,12 @@ pub(super) fn after_fork_in_parent() {
 
 /// To be called in the child of a fork.
 pub(super) fn after_fork_in_child() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
+    let forks = FORKS.fetch_add(1, Ordering::Relaxed);
     THIS.store(0, Ordering::Relaxed);
     if let Some(children) = children() {
         let place = children.placed.fetch_add(1, Ordering::Relaxed) as usize % CHILDREN_KNOWN;
-        children.pids[place].store(std::process::id(), Ordering::Relaxed);
+        let known = u64::from(forks) << u32::BITS | u64::from(std::process::id());
+        children.known[place].store(known, Ordering::Relaxed);
         // Release: pairs with the Acquire in `living_children`.
         children.arrived.fetch_add(1, Ordering::Release);
         CHILDREN.store(std::ptr::null_mut(), Ordering::Release);

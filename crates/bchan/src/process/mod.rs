@@ -44,7 +44,7 @@ pub(crate) use lifeline::Lifeline;
 pub use system::forks;
 pub(crate) use system::{count_children, forget, look, namespace, unattended};
 #[cfg(not(loom))]
-pub(crate) use system::{insist, living_children, watch};
+pub(crate) use system::{insist, living_children, of, watch};
 
 use std::fmt;
 use std::sync::Weak;
@@ -63,6 +63,17 @@ pub fn after_fork_in_parent() {
     sentry::resume();
 }
 
+/// Whether the thread that watches others stands still since this process forked, as it has no other thread. Then
+/// [`resume`] is to be called as soon as the fork is done with.
+pub fn is_halted() -> bool {
+    system::is_halted()
+}
+
+/// Has the thread that watches others go on.
+pub fn resume() {
+    system::resume();
+}
+
 /// To be called in the child of a fork.
 pub fn after_fork_in_child() {
     system::after_fork_in_child();
@@ -77,6 +88,7 @@ pub fn after_fork_in_child() {
 /// | 0..22 | process id, at least 1 |
 /// | 22..37 | start, in the clock ticks of `/proc/PID/stat`: the lower bits |
 /// | 37..52 | image: of where its program lies; 0 if that is not known |
+/// | 52..62 | with FRESH: which of the handles that had the place, one after the other |
 /// | 62 | FRESH: of a handle that was never used, and that another process may take over |
 ///
 /// With bit 63 as well: it died, and what it left is being cleared up. Start and image of 0 are not known.
@@ -87,8 +99,12 @@ impl Owner {
     const PID_BITS: u32 = 22;
     const START_BITS: u32 = 15;
     const IMAGE_BITS: u32 = 15;
+    const NTH_BIT: u32 = 52;
+    const NTH_MASK: u64 = (1 << 10) - 1;
     const FRESH: u64 = 1 << 62;
     const GONE: u64 = 1 << 63;
+    /// No process.
+    pub(crate) const NOBODY: Self = Self(0);
 
     fn new(pid: u32, start: u64, image: u64) -> Self {
         // As much of them as there is room for.
@@ -102,8 +118,9 @@ impl Owner {
         system::this()
     }
 
-    pub(crate) fn fresh(self) -> Self {
-        Self(self.0 | Self::FRESH)
+    /// Of a handle that was never used, the nth that has its place.
+    pub(crate) fn fresh(self, nth: u64) -> Self {
+        Self(self.0 | Self::FRESH | (nth & Self::NTH_MASK) << Self::NTH_BIT)
     }
 
     /// Dead, and nobody can take anything over from it.
@@ -121,7 +138,7 @@ impl Owner {
 
     /// Without what is said of the handle.
     pub(crate) fn process(self) -> Self {
-        Self(self.0 & !(Self::FRESH | Self::GONE))
+        Self(self.0 & ((1 << Self::NTH_BIT) - 1))
     }
 
     /// The process' id.
@@ -139,6 +156,19 @@ impl Owner {
     #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
     fn image(self) -> u64 {
         self.0 >> (Self::PID_BITS + Self::START_BITS) & ((1 << Self::IMAGE_BITS) - 1)
+    }
+
+    /// The same, whatever it will execute.
+    #[cfg(not(loom))]
+    pub(crate) fn of_any_program(self) -> Self {
+        let image = ((1 << Self::IMAGE_BITS) - 1) << (Self::PID_BITS + Self::START_BITS);
+        Self(self.0 & !image)
+    }
+
+    /// Whether it runs the program of this process.
+    #[cfg(not(loom))]
+    pub(crate) fn runs_this_program(self) -> bool {
+        self.image() == Self::this().image()
     }
 
     /// Whether anything is known but its id.
@@ -222,6 +252,12 @@ pub(crate) trait Survivor: Send + Sync {
     /// Wakes all who wait: nobody watches for them any more, and they have to look themselves.
     #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
     fn rouse(&self);
+
+    /// Whether it still has to be told of a process that is looked at now and then.
+    #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
+    fn is_concerned(&self, _other: Owner) -> bool {
+        true
+    }
 }
 
 /// Who is told, as long as it lives.

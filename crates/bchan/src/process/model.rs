@@ -88,3 +88,11 @@ pub fn forks() -> u32 {
 }
 
 pub(crate) fn count_children() {}
+
+/// There is nobody to watch.
+pub(super) fn is_halted() -> bool {
+    false
+}
+
+/// Nothing is to be done here.
+pub(super) fn resume() {}

@@ -68,7 +68,11 @@ fn image(addresses: [u64; 4]) -> u64 {
 
 /// This process.
 pub(super) fn this() -> Owner {
-    let pid = std::process::id();
+    of(std::process::id())
+}
+
+/// The process that has this id now.
+pub(crate) fn of(pid: u32) -> Owner {
     Status::of(pid).map_or(Owner::new(pid, 0, 0), |status| status.owner(pid))
 }
 

@@ -140,6 +140,8 @@ impl Watch {
                 || one.has_to_be_looked_at() && life(one.owner) == Some(false);
             if is_dead {
                 self.tell(one.owner);
+            } else if matches!(*one.tie, Tie::Loose) {
+                self.let_go(one.owner);
             }
         }
         if let Some(rouse) = rouse.filter(|_| signs.next() == Some(true)) {
@@ -156,6 +158,19 @@ impl Watch {
             watched.tie = Arc::new(Tie::Loose);
         }
         is_gone
+    }
+
+    /// Watches it no more for those whom it no longer concerns.
+    fn let_go(&self, owner: Owner) {
+        let told = self.list().find(owner).map(|watched| watched.told.clone()).unwrap_or_default();
+        // Not under the lock: the last reference may go here.
+        let is_done = |told: &Told| told.upgrade().is_some_and(|survivor| !survivor.is_concerned(owner));
+        let done: Vec<Told> = told.into_iter().filter(is_done).collect();
+        let mut list = self.list();
+        if let Some(watched) = list.find(owner).filter(|_| !done.is_empty()) {
+            watched.told.retain(|told| !done.iter().any(|done| done.ptr_eq(told)));
+            list.watched.retain(|watched| !watched.told.is_empty());
+        }
     }
 
     fn tell(&self, dead: Owner) {
@@ -326,6 +341,19 @@ pub(super) fn go_on(is_alone: bool) {
     list.is_stopping = false;
     if !is_alone {
         watch.rouse(list);
+    }
+}
+
+/// Whether there is somebody to watch, and the thread stands still since a fork.
+pub(super) fn is_halted() -> bool {
+    let is_halted = |list: MutexGuard<'_, List>| !list.watched.is_empty() && list.thread.is_none();
+    Watch::if_there().map(Watch::list).is_some_and(is_halted)
+}
+
+/// Has the thread go on that stands still since a fork.
+pub(super) fn resume() {
+    if let Some(watch) = Watch::if_there() {
+        watch.rouse(watch.list());
     }
 }
 

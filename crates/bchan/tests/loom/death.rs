@@ -399,7 +399,7 @@ fn handle_on_its_way_when_its_sender_dies() {
             let heir = live(move || match theirs.producer_of(ticket) {
                 Ok(mut tx) => try_one(&mut tx, 200),
                 Err(error) => {
-                    assert!(matches!(error, HandleError::Elsewhere { .. }));
+                    assert_eq!(error, HandleError::TakenBack);
                     vec![]
                 }
             });
@@ -408,7 +408,64 @@ fn handle_on_its_way_when_its_sender_dies() {
             assert_eq!(drain(&mut rx), sent);
             assert_eq!(channel.active_producers(), 0);
             // The place is free for the next one, once.
-            assert!(matches!(channel.producer_of(ticket), Err(HandleError::Elsewhere { .. })));
+            let late = channel.producer_of(ticket).unwrap_err();
+            assert!(matches!(late, HandleError::Elsewhere { .. } | HandleError::TakenBack), "{late:?}");
+        });
+    }
+}
+
+/// It has the seat, or its maker has closed it, but not both; and the next handle there is nobody else's.
+#[test]
+fn handle_that_its_maker_closes_while_another_takes_it_over() {
+    for mode in [Mode::Mpsc, Mode::Mpmc] {
+        check(3, move || {
+            let channel = shared(mode, 2, 1);
+            let mut rx = consumer(&channel, 1);
+            let mut tx = producer(&channel, 1);
+            let ticket = tx.ticket().unwrap();
+            let theirs = channel.clone();
+            let heir = live(move || match theirs.producer_of(ticket) {
+                Ok(mut tx) => (try_one(&mut tx, 200), None),
+                Err(error) => (vec![], Some(error)),
+            });
+            tx.close();
+            let next = channel.producer();
+            let (mut sent, refused) = heir.join().unwrap();
+            if let Ok(mut next) = next {
+                sent.extend(try_one(&mut next, 300));
+            }
+            assert!(refused.is_none() || refused == Some(HandleError::TakenBack), "{refused:?}");
+            assert_eq!(drain(&mut rx), sent);
+            assert_eq!(channel.active_producers(), 0);
+        });
+    }
+}
+
+/// Its maker dies in the midst of closing a handle that another wants to take over.
+#[test]
+fn maker_that_dies_as_it_closes_a_handle() {
+    for label in ["handover.taken", "leave.unregistered", "leave.left"] {
+        check(3, move || {
+            let channel = shared(Mode::Mpsc, 2, 1);
+            let mut rx = consumer(&channel, 1);
+            let mut tx = producer(&channel, VICTIM);
+            let ticket = of(VICTIM, || tx.ticket().unwrap());
+            let close = |tx: &mut Option<Producer>| tx.take().unwrap().close();
+            let victim = kill(VICTIM, label, Some(tx), close);
+            let theirs = channel.clone();
+            let heir = live(move || match theirs.producer_of(ticket) {
+                Ok(mut tx) => try_one(&mut tx, 200),
+                Err(error) => {
+                    let is_late = matches!(error, HandleError::Elsewhere { .. } | HandleError::TakenBack);
+                    assert!(is_late, "{error:?}");
+                    vec![]
+                }
+            });
+            let _remains = victim.join().unwrap();
+            assert!(channel.bury(VICTIM));
+            let sent = heir.join().unwrap();
+            assert_eq!(drain(&mut rx), sent);
+            assert_eq!(channel.active_producers(), 0);
         });
     }
 }

@@ -189,7 +189,7 @@ fn ticket_that_nobody_took_over_goes_with_its_sender() {
         receiver.join().unwrap().unwrap();
         let word = survivors.ledger.tried(0).load(Ordering::Acquire);
         let late = survivors.channel.producer_of(Ticket { seat, word });
-        assert_eq!(late.unwrap_err(), HandleError::Elsewhere { pid: 0 }, "{kind:?}");
+        assert_eq!(late.unwrap_err(), HandleError::TakenBack, "{kind:?}");
     }
 }
 

@@ -87,6 +87,7 @@ const PLACES: &[(&str, Who)] = &[
     ("frame.publish.rest", SENDERS_OF_FRAMES),
     ("frame.publish.worded", SENDERS_OF_FRAMES),
     ("frame.release.counted", RECEIVERS_OF_FRAMES),
+    ("handover.taken", PRODUCERS),
     ("inherit.announced", &[("heir", EVERY)]),
     ("inherit.done", &[("heir", EVERY), ("producer", EVERY)]),
     ("inherit.heir", &[("heir", EVERY)]),

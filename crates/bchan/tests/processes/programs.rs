@@ -163,6 +163,8 @@ pub fn produce(mut stage: Stage) {
             // One that was never used is taken over.
             let ticket = handles::producer(&stage.channel).and_then(|mut fresh| fresh.ticket());
             drop(ticket.and_then(|ticket| handles::producer_of(&stage.channel, ticket)));
+            // One that was never used is given back.
+            drop(handles::producer(&stage.channel));
         }
     }
     stage.random = random;

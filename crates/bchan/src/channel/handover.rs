@@ -1,0 +1,264 @@
+//! Handles on their way to other processes, as this process knows of them: the one that made them.
+//!
+//! A handle that was never used is *fresh*, and its seat's word says which one it is (`process::Owner`). So
+//! whoever wants it, to use it or to take it back, does it by one compare-and-swap of that word, and a copy
+//! that is stale never gets what was given to a newer handle.
+//!
+//! | a fresh handle | its place is taken back |
+//! |---|---|
+//! | of a [`Handover`] to children that were started | when the last of them is gone, whoever has a copy |
+//! | of one whose child could not be started | as if it had never been handed over |
+//! | with a ticket given to nobody in particular | when it is closed, or its maker ends |
+//! | dropped after a fork | when no child is left that was forked since it was made |
+//! | dropped otherwise, or closed | at once |
+
+use std::sync::atomic::AtomicPtr;
+use std::sync::{Arc as StdArc, Mutex, MutexGuard, PoisonError};
+
+use super::seats::{Place, Seated};
+use crate::process::{self, Lifeline, Owner, Survivor, Told};
+use crate::sync::Ordering;
+
+/// A child process that is being started, and the handles that go to it. Dropped, it could not be started.
+#[derive(Debug)]
+pub struct Handover {
+    id: u64,
+    maker: Owner,
+}
+
+/// A handle that was promised to a child.
+#[derive(Debug)]
+struct Promise {
+    seated: Seated,
+    /// Whether the child gets it only if its maker drops it.
+    is_lent: bool,
+    /// Whether its maker has dropped it: then forks of this process when it was taken.
+    dropped: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Passage {
+    id: u64,
+    /// The child, once it is started.
+    child: Option<Owner>,
+    promises: Vec<Promise>,
+}
+
+/// A place that was dropped unused: children that were forked since it was taken may yet use their copy.
+#[derive(Debug)]
+struct Left {
+    seated: Seated,
+    forks: u32,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    passages: Vec<Passage>,
+    left: Vec<Left>,
+    /// Passages that ever were.
+    begun: u64,
+}
+
+/// What this process has handed over.
+#[derive(Debug)]
+struct Desk {
+    lists: Mutex<Lists>,
+    process: Owner,
+}
+
+impl Desk {
+    /// That of this process. What a child finds is its parent's: it makes its own.
+    fn get() -> &'static StdArc<Self> {
+        static DESK: AtomicPtr<StdArc<Desk>> = AtomicPtr::new(std::ptr::null_mut());
+        loop {
+            let now = DESK.load(Ordering::Acquire);
+            // SAFETY: once it is there it is never freed.
+            if let Some(desk) = unsafe { now.as_ref::<'static>() }
+                && desk.process == Owner::this()
+            {
+                return desk;
+            }
+            let new = StdArc::new(Self { lists: Mutex::default(), process: Owner::this() });
+            let new = Box::into_raw(Box::new(new));
+            // AcqRel: publishes it, and pairs with the Acquire above.
+            if DESK.compare_exchange(now, new, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                // SAFETY: made above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has this process told when a child is gone; false if it is already.
+    fn watch(self: &StdArc<Self>, child: Owner, lifeline: Lifeline) -> bool {
+        process::watch(child, lifeline, &(StdArc::downgrade(self) as Told))
+    }
+
+    /// Takes back what was promised to a passage that is over; `is_gone` tells whether its child was started.
+    fn end(self: &StdArc<Self>, passage: Passage, is_gone: bool) {
+        for Promise { seated, is_lent, dropped } in passage.promises {
+            if self.lists().is_promised(&seated) {
+                continue;
+            }
+            match dropped {
+                _ if is_gone && !is_lent => _ = seated.take_back(),
+                Some(forks) => self.leave(seated, forks),
+                None => {}
+            }
+        }
+    }
+
+    /// Leaves a place that its maker has dropped, as soon as no child may have a copy.
+    fn leave(self: &StdArc<Self>, seated: Seated, forks: u32) {
+        if forks == process::forks() {
+            seated.take_back();
+            return;
+        }
+        self.lists().left.push(Left { seated, forks });
+        // Each of them, so that the last one's death is noticed.
+        let children = process::living_children();
+        let younger = children.iter().filter(|(_, forked)| *forked >= forks);
+        let watched = younger.filter(|(child, _)| self.watch(*child, Lifeline::UNKNOWN));
+        if watched.count() < children.len() || children.is_empty() {
+            self.leave_all();
+        }
+    }
+
+    /// Leaves the places that no child can use any more.
+    fn leave_all(&self) {
+        let mut lists = self.lists();
+        if lists.left.is_empty() {
+            return;
+        }
+        let children = process::living_children();
+        let last = children.iter().map(|&(_, forked)| forked).max();
+        let free = |left: &mut Left| last.is_none_or(|last| last < left.forks);
+        let free: Vec<Left> = lists.left.extract_if(.., free).collect();
+        drop(lists);
+        for Left { seated, .. } in free {
+            seated.take_back();
+        }
+    }
+}
+
+impl Lists {
+    /// Whether a child may still come for it.
+    fn is_promised(&self, seated: &Seated) -> bool {
+        self.passages.iter().flat_map(|passage| &passage.promises).any(|promise| promise.seated == *seated)
+    }
+
+    fn passage(&mut self, id: u64) -> Option<&mut Passage> {
+        self.passages.iter_mut().find(|passage| passage.id == id)
+    }
+
+    /// Takes out those whose passage is over.
+    fn take(&mut self, is_over: impl Fn(&Passage) -> bool) -> Vec<Passage> {
+        self.passages.extract_if(.., |passage| is_over(passage)).collect()
+    }
+
+    /// Takes out what has come to its new owner, or was closed. To be dropped without the lock.
+    fn take_settled(&mut self) -> Vec<Promise> {
+        let promises = self.passages.iter_mut().map(|passage| &mut passage.promises);
+        promises.flat_map(|promises| promises.extract_if(.., |promise| !promise.seated.is_fresh())).collect()
+    }
+}
+
+impl Survivor for Desk {
+    /// Takes back what was promised to a child that is gone, or left for it.
+    fn bury(&self, child: Owner) -> bool {
+        let over = self.lists().take(|passage| passage.child == Some(child));
+        let desk = Self::get();
+        over.into_iter().for_each(|passage| desk.end(passage, true));
+        self.leave_all();
+        true
+    }
+
+    /// Nobody waits for it.
+    fn rouse(&self) {}
+
+    /// As long as a handle is on its way to that child.
+    fn is_concerned(&self, child: Owner) -> bool {
+        let mut lists = self.lists();
+        let settled = lists.take_settled();
+        let over = lists.take(|passage| passage.child == Some(child) && passage.promises.is_empty());
+        let is_concerned = lists.passages.iter().any(|passage| passage.child == Some(child));
+        drop(lists);
+        drop((settled, over));
+        is_concerned
+    }
+}
+
+impl Handover {
+    /// Begins to start a child.
+    #[expect(clippy::new_without_default, reason = "it is announced to the whole process")]
+    pub fn new() -> Self {
+        let desk = Desk::get();
+        let mut lists = desk.lists();
+        lists.begun += 1;
+        let id = lists.begun;
+        lists.passages.push(Passage { id, child: None, promises: Vec::new() });
+        let settled = lists.take_settled();
+        drop(lists);
+        drop(settled);
+        Self { id, maker: desk.process }
+    }
+
+    /// Promises a handle to the child. What is lent comes back to its maker if that has not dropped it.
+    pub(super) fn promise(&self, seated: Seated, is_lent: bool) {
+        let mut lists = Desk::get().lists();
+        let Some(passage) = lists.passage(self.id) else { return };
+        if !passage.promises.iter().any(|promise| promise.seated == seated) {
+            passage.promises.push(Promise { seated, is_lent, dropped: None });
+        }
+    }
+
+    /// The child was started, by a fork alone or by executing a program besides.
+    pub fn started(self, pid: u32, is_forked: bool) {
+        let this = std::mem::ManuallyDrop::new(self);
+        let (desk, child) = (Desk::get(), process::of(pid));
+        // What it is yet to execute is not known.
+        let is_between = !is_forked && child.runs_this_program();
+        let child = if is_between { child.of_any_program() } else { child };
+        let has_promises = {
+            let mut lists = desk.lists();
+            let passage = lists.passage(this.id).filter(|_| desk.process == this.maker);
+            passage.is_some_and(|passage| {
+                passage.child = Some(child);
+                !passage.promises.is_empty()
+            })
+        };
+        // Nobody is told that it executes another program: it is looked at, while a handle is on its way.
+        if !has_promises || !desk.watch(child, Lifeline::NONE) {
+            desk.bury(child);
+        }
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        let desk = Desk::get();
+        if desk.process == self.maker {
+            let over = desk.lists().take(|passage| passage.id == self.id);
+            over.into_iter().for_each(|passage| desk.end(passage, false));
+        }
+    }
+}
+
+/// Drops a place that was never used by the process that made it.
+pub(super) fn drop_unused(place: &Place, forks: u32) {
+    let (desk, seated) = (Desk::get(), place.seated());
+    let mut lists = desk.lists();
+    let promises = lists.passages.iter_mut().flat_map(|passage| &mut passage.promises);
+    let mut is_promised = false;
+    for promise in promises.filter(|promise| promise.seated == seated) {
+        promise.dropped = Some(forks);
+        is_promised = true;
+    }
+    drop(lists);
+    if !is_promised {
+        desk.leave(seated, forks);
+    }
+}

@@ -1,0 +1,109 @@
+"""Which handles a process that is to be forked was given: those that its `Process` refers to."""
+
+import gc
+import types
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bchan import _core
+
+_MOST = 100_000
+"""Objects that are looked at, the nearest first: a fork shall not wait for long."""
+
+_LEAVES = (
+    type,
+    types.ModuleType,
+    types.CodeType,
+    types.FrameType,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.BuiltinFunctionType,
+    weakref.ref,
+    _core.Channel,
+    str,
+    bytes,
+    bytearray,
+    int,
+    float,
+    complex,
+    type(None),
+)
+"""What holds no handle, or none that was given."""
+
+
+def handles_of(process: object) -> Iterator[tuple[Any, bool]]:
+    """Every handle, and whether it is only lent: what a parent keeps of those stays the parent's.
+
+    Of several that are alike a child may be meant to choose its own, as others choose theirs. And
+    a method brings its whole object along, which the parent goes on to use: so a consumer of that
+    object is lent, for kept by the parent it holds nobody up.
+    """
+    seen: set[int] = set()
+    direct = list(_direct(process))
+    given, objects = _search([process], within=process)
+    brought, _ = _search(objects, within=None)
+    for handles, is_brought in ((direct, False), (given, False), (brought, True)):
+        new = [handle for handle in handles if id(handle) not in seen]
+        seen.update(map(id, new))
+        alike = Counter(map(_kind, new))
+        for handle in new:
+            yield handle, alike[_kind(handle)] > 1 or (is_brought and not hasattr(handle, "send"))
+
+
+def given_to(process: object) -> Iterator[Any]:
+    """The handles that are arguments or attributes of a process themselves: made for it alone."""
+    direct = list(_direct(process))
+    alike = Counter(map(_kind, direct))
+    return (handle for handle in direct if alike[_kind(handle)] == 1)
+
+
+def _kind(handle: Any) -> tuple[int, type]:
+    """The same of all that are alike: of one channel and one side."""
+    return id(handle._channel), type(handle)
+
+
+def _direct(process: object) -> Iterator[Any]:
+    from bchan._handle import Handle
+
+    attributes = vars(process)
+    args, kwargs = attributes.get("_args", ()), attributes.get("_kwargs", {})
+    things = {id(thing): thing for thing in (*attributes.values(), *args, *kwargs.values())}
+    return (thing for thing in things.values() if isinstance(thing, Handle))
+
+
+def _search(roots: Iterable[object], within: object) -> tuple[list[Any], list[object]]:
+    """The handles among what `roots` refer to; and the objects of methods apart, but `within`."""
+    from bchan._handle import Handle
+
+    handles: list[Any] = []
+    owners: list[object] = []
+    seen: dict[int, object] = {}
+    level: list[object] = list(roots)
+    while level and len(seen) < _MOST:
+        found: list[object] = []
+        for thing in level:
+            if isinstance(thing, _LEAVES) or id(thing) in seen:
+                continue
+            seen[id(thing)] = thing
+            if isinstance(thing, Handle):
+                handles.append(thing)
+            elif within is not None and _is_foreign_method(thing, within):
+                owners.append(thing.__self__)  # type: ignore[attr-defined]
+                found.append(thing.__func__)  # type: ignore[attr-defined]
+            else:
+                found.extend(_held_by(thing))
+        level = found
+    return handles, owners
+
+
+def _is_foreign_method(thing: object, within: object) -> bool:
+    return isinstance(thing, types.MethodType) and thing.__self__ is not within
+
+
+def _held_by(thing: Any) -> Iterable[object]:
+    """What it refers to; of a function what it was given, not the globals of its module."""
+    if isinstance(thing, types.FunctionType):
+        return [thing.__closure__, thing.__defaults__, thing.__kwdefaults__]
+    return gc.get_referents(thing)
