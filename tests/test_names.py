@@ -167,6 +167,7 @@ def test_a_process_without_descriptors_takes_no_living_channel_for_dead(
             told = in_child(partial(_with_descriptors_left, left, partial(CALLS[call], name)))
             if "Error" in told:
                 assert f"OSError {errno.EMFILE} " in told or "FileExistsError" in told
+                assert name in told or call in ("names", "sweep"), "what it is about"
             assert file_of(name).exists()
             assert file_of(name + "-2").exists()
         assert f"OSError {errno.EMFILE} " in in_child(
@@ -733,6 +734,47 @@ def test_a_name_that_can_not_be_written_says_why_and_leaves_nothing(
     assert told.startswith(error)
     assert "/proc" in told if "/proc" in prepare else "/dev/shm" in told  # noqa: S108
     assert (left, sent) == ("[]", "7")
+
+
+HIDDEN = """
+import os, signal, sys
+import encodings.ascii
+import bchan
+def as_user():
+    os.setgid(12345), os.setuid(12345)
+read, write = os.pipe()
+pid = os.fork()
+if pid == 0:
+    as_user()
+    ch = bchan.Channel("u8", name="hidden")
+    os.write(write, b"there")
+    signal.pause()
+assert os.read(read, 5) == b"there"
+os.setegid(12345), os.seteuid(12345)
+for call in (bchan.Channel.attach, lambda name: bchan.Channel("u8", name=name)):
+    try:
+        print(call("hidden"))
+    except OSError as error:
+        print(type(error).__name__, error)
+print(bchan._names.names())
+os.seteuid(0), os.setegid(0)
+os.kill(pid, signal.SIGKILL)
+os.waitpid(pid, 0)
+os.setegid(12345), os.seteuid(12345)
+print(bchan._names.names(), os.listdir("/dev/shm"))
+"""
+
+
+@needs_root
+@pytest.mark.usefixtures("mounts")
+def test_a_process_that_is_hidden_in_proc_is_not_taken_for_dead() -> None:
+    prepare = "mount -t tmpfs none /dev/shm\nmount -t proc -o hidepid=2 proc /proc"
+    attach, make, names, after = elsewhere(prepare, HIDDEN).splitlines()
+    assert attach.startswith("PermissionError")
+    assert "hidden" in attach
+    assert make.startswith("FileExistsError")
+    assert names == "['hidden']"
+    assert after == "[] []"
 
 
 def test_without_its_directory_a_name_says_so(

@@ -63,7 +63,8 @@ def claim(name: str, fd: int) -> Holder:
         OSError: No file could be made; it says what is missing.
     """
     entry, memory = _entry(name), Memory.of(os.fstat(fd))
-    namespace, this = _holders.pid_namespace(), _holders.this_process(fd)
+    with _registry.told(f"the name {name!r} can't be given"):
+        namespace, this = _holders.pid_namespace(), _holders.this_process(fd)
     with suppress(OSError):
         sweep()
     while True:
@@ -133,8 +134,8 @@ def join(name: str, fd: int) -> Holder | None:
             return None
         if content.namespace != _holders.pid_namespace():
             return None  # its id would mean nothing there
-        this = _holders.this_process(fd)
-        with _registry.told(f"process {this.pid} can't be added to the name {name!r}"):
+        with _registry.told(f"process {os.getpid()} can't be added to the name {name!r}"):
+            this = _holders.this_process(fd)
             file.put(content.slot_for_one_more(), this)
         return this
     return None

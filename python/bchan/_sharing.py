@@ -5,7 +5,7 @@ import weakref
 from multiprocessing import context, reduction
 from typing import TYPE_CHECKING, Any, cast
 
-from bchan import _core, _names
+from bchan import _core, _names, _registry
 from bchan._holders import Holder, Holders, Memory
 from bchan._notes import Note
 
@@ -77,7 +77,8 @@ def look_for(name: str, memory: tuple[int, int] | None = None) -> "tuple[Channel
     """The channel of a name, without becoming one of those who hold it; and who does."""
     found = _names.find(name, None if memory is None else Memory(*memory))
     try:
-        channel = look(found.fd)
+        with _registry.told(f"the channel named {name!r} can't be opened"):
+            channel = look(found.fd)
     finally:
         os.close(found.fd)
     if channel.name != name:

@@ -37,9 +37,13 @@ pub(crate) fn from_config(error: &ConfigError) -> PyErr {
 
 /// The system's error, with its number, which PyO3 drops.
 pub(crate) fn from_system(error: &io::Error) -> PyErr {
+    let text = error.to_string();
     match error.raw_os_error() {
-        Some(number) => PyOSError::new_err((number, error.to_string())),
-        None => PyOSError::new_err(error.to_string()),
+        // Python says the number itself.
+        Some(number) => {
+            PyOSError::new_err((number, text.split(" (os error").next().unwrap_or_default().to_owned()))
+        }
+        None => PyOSError::new_err(text),
     }
 }
 
