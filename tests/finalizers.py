@@ -36,6 +36,7 @@ EXPECTED = (bchan.ChannelError, TimeoutError)
 DEEPEST = 2
 """Calls within calls within calls."""
 NOTHING = object()
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 BELL = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 """What nobody reads."""
 
@@ -226,9 +227,18 @@ class Storm:
             sender._disarm_send(BELL)
             receiver._disarm_receive(BELL)
 
+    def shown_in(self, raw: bytes) -> list[int]:
+        is_bytes = self.payload.dtype is bytes
+        items = [raw] if is_bytes else np.frombuffer(raw, self.payload.dtype)
+        return [self.number(item) for item in items]
+
+    def may_claim(self) -> bool:
+        """Whether a claim can't be ended by another thread just as it is read or written."""
+        return GIL or threading.get_ident() == self.main
+
     def look(self) -> None:
         """Show messages and let go of some; nothing may write them meanwhile."""
-        if not self.payload.has_views:
+        if not (self.payload.has_views and self.may_claim()):
             return
         rx = self.rx
         start = time.monotonic_ns()
@@ -237,7 +247,9 @@ class Storm:
         if view is None:
             return
         before = view.tobytes()
-        shown = [self.number(item) for item in ([view] if wanted == () else view)]
+        if not rx._is_open(view):
+            return  # its handle was closed, or another ended it
+        shown = self.shown_in(before)
         self.shown.update(shown)
         if not self.is_intruder():
             self.view, self.viewed = view, shown
@@ -260,7 +272,7 @@ class Storm:
 
     def reserve(self) -> None:
         """Write in place."""
-        if not self.payload.has_views:
+        if not (self.payload.has_views and self.may_claim()):
             return
         tx, lane, is_bytes = self.tx, self.lane, self.payload.dtype is bytes
         made = [self.make() for _ in range(1 if is_bytes else self.rng.randrange(1, 5))]

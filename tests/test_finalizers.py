@@ -70,11 +70,11 @@ def test_a_finalizer_inside_of_peek_can_neither_take_nor_release_what_is_shown(
         (outcome,) = armed.outcomes
         assert isinstance(outcome, RuntimeError) or not isinstance(outcome, Exception)
         if intrusion == "close" and outcome is None:
-            assert shown is None
-            continue
+            continue  # before or after the call
         seen = (outcome, shown)
         received = [bytes(it) for it in seen if isinstance(it, bytes | memoryview)]
-        if memoryview in (type(outcome), type(shown)):
+        is_released = intrusion == "release" and outcome is None
+        if memoryview in (type(outcome), type(shown)) and not is_released:
             rx.release()
         while (message := rx.try_receive()) is not None:
             received.append(message)
@@ -103,6 +103,8 @@ def test_a_finalizer_inside_of_reserve_can_neither_send_nor_end_the_reservation(
         room = armed.during(getattr(tx, call), 100)
         (outcome,) = armed.outcomes
         assert isinstance(outcome, RuntimeError) or not isinstance(outcome, Exception)
+        if intrusion in ("abort", "commit", "close") and outcome is None:
+            continue  # before or after the call
         expected = []
         if "send" in intrusion and not isinstance(outcome, Exception):
             expected.append(b"inner")
