@@ -19,6 +19,7 @@ import pytest
 from bchan import Channel, Closed, EndOfChannel
 from bchan._types import Mode
 from tests.support import DEADLINE, Task, end, leaving_nothing, start, until, until_parked
+from tests.test_processes import program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared channels need Linux")
 nothing_left = pytest.fixture(autouse=True)(leaving_nothing)
@@ -455,6 +456,39 @@ def _enter_and_stay(tx: Any) -> None:
     with tx:
         pass
     time.sleep(DEADLINE)
+
+
+def test_starts_are_noticed_once_however_many_threads_make_the_first_channel() -> None:
+    done = program(
+        """
+        import multiprocessing as mp, sys, threading
+
+        sys.setswitchinterval(1e-6)
+        import bchan
+
+        def send(tx):
+            with tx:
+                tx.send(7)
+
+        def work(n):
+            together.wait()
+            ch = bchan.Channel("u8", 8, "spsc", shared=True)
+            process = mp.get_context("fork").Process(target=send, args=(ch.producer(),))
+            with starting:
+                process.start()
+            results[n] = list(ch.consumer())
+            process.join()
+
+        together, starting, results = threading.Barrier(8), threading.Lock(), [None] * 8
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(results)
+        """
+    )
+    assert done.stdout == f"{[[7]] * 8}\n", done.stderr
 
 
 # Closing, and being late.

@@ -39,12 +39,26 @@ def child() -> _core.Handover | None:
     return start.handover if start and start.popen is context.get_spawning_popen() else None
 
 
-@functools.cache
+_noticing = threading.Lock()
+
+
 def notice_starts() -> None:
     """Have processes that are started from now on take along the handles passed to them."""
     from multiprocessing import popen_fork
 
-    popen: Any = popen_fork.Popen
+    if _is_noticed(popen_fork):
+        return
+    with _noticing:
+        if not _is_noticed(popen_fork):
+            _notice(popen_fork)
+
+
+def _is_noticed(popen_fork: Any) -> bool:
+    return hasattr(popen_fork.Popen.__init__, "_bchan")
+
+
+def _notice(popen_fork: Any) -> None:
+    popen = popen_fork.Popen
     popen.__init__ = _noticed(popen.__init__)
     os.register_at_fork(before=_before_fork, after_in_child=_in_child)
 
@@ -64,6 +78,7 @@ def _noticed(init: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
             finally:
                 _here.start = before
 
+    __init__._bchan = True  # type: ignore[attr-defined]
     return __init__
 
 

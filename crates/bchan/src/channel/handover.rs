@@ -222,16 +222,16 @@ impl Handover {
         // What it is yet to execute is not known.
         let is_between = !is_forked && child.runs_this_program();
         let child = if is_between { child.of_any_program() } else { child };
-        let has_promises = {
-            let mut lists = desk.lists();
-            let passage = lists.passage(this.id).filter(|_| desk.process == this.maker);
-            passage.is_some_and(|passage| {
-                passage.child = Some(child);
-                !passage.promises.is_empty()
-            })
-        };
+        let mut lists = desk.lists();
+        if desk.process != this.maker {
+            return;
+        }
+        drop(lists.take(|passage| passage.id == this.id && passage.promises.is_empty()));
+        let Some(passage) = lists.passage(this.id) else { return };
+        passage.child = Some(child);
+        drop(lists);
         // Nobody is told that it executes another program: it is looked at, while a handle is on its way.
-        if !has_promises || !desk.watch(child, Lifeline::NONE) {
+        if !desk.watch(child, Lifeline::NONE) {
             desk.bury(child);
         }
     }
