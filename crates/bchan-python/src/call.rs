@@ -4,7 +4,9 @@
 //! the ring in one go. A call that has to wait lets go of the GIL, and does there whatever needs no
 //! Python: it waits, and copies the rest of a batch. `sending` and `receiving` say how.
 
-use bchan::{Deadline, Stop};
+use std::sync::Arc;
+
+use bchan::{Deadline, Interrupt, Stop};
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
@@ -57,9 +59,11 @@ pub(crate) fn wait<T: Send>(
     let Some(deadline) = patience.deadline() else {
         return Err(PyTimeoutError::new_err(patience.late(call, &state())));
     };
+    let interrupt = Arc::new(Interrupt::default());
+    entry.wait_until(&interrupt)?;
     let mut hub = Hub::of(py)?;
     loop {
-        match until(py, &mut hub, deadline, &mut work)? {
+        match until(py, &mut hub, deadline, |deadline| interrupt.during(|| work(deadline)))? {
             Ok(done) => return Ok(done),
             Err(Stop::Interrupted) => entry.check_signals(py)?,
             Err(stop) => return Err(from_stop(stop, || patience.late(call, &state()))),

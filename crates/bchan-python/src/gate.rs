@@ -16,10 +16,10 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
-#[cfg(debug_assertions)]
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bchan::Interrupt;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -84,7 +84,6 @@ pub(crate) fn check_process(made_in: u32, what: &str) -> PyResult<()> {
 }
 
 /// Guards a handle's insides.
-#[derive(Debug)]
 pub(crate) struct Gate {
     state: AtomicU32,
     what: &'static str,
@@ -92,6 +91,30 @@ pub(crate) struct Gate {
     /// where nothing was marked.
     #[cfg(debug_assertions)]
     is_occupied: AtomicBool,
+    /// Closed by another thread while a call waits, which has to end first.
+    is_closing: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
+
+/// A call that waits, and what another thread that closes the handle meanwhile leaves to be done at its end.
+#[derive(Default)]
+struct Waiting {
+    interrupt: Option<Arc<Interrupt>>,
+    ending: Option<Ending>,
+}
+
+type Ending = Box<dyn FnOnce() + Send>;
+
+/// A closure that may be run by another thread.
+struct Anywhere<F>(F);
+
+// SAFETY: it is run by an attached thread, as the one that made it was.
+unsafe impl<F> Send for Anywhere<F> {}
+
+impl<F: FnOnce()> Anywhere<F> {
+    fn run(self) {
+        (self.0)();
+    }
 }
 
 impl Gate {
@@ -108,9 +131,50 @@ impl Gate {
         Self {
             state: AtomicU32::new(state),
             what,
+            is_closing: AtomicBool::new(false),
+            waiting: Mutex::default(),
             #[cfg(debug_assertions)]
             is_occupied: AtomicBool::new(false),
         }
+    }
+
+    /// Closes the handle under a call that waits, which then raises `Closed` and runs `ending` as it leaves; false
+    /// if none waits.
+    ///
+    /// # Safety
+    /// What `ending` refers to must live as long as that call.
+    #[cold]
+    pub(crate) unsafe fn close_under_a_wait<'a, F: FnOnce() + 'a>(
+        &'a self,
+        ending: impl FnOnce() -> F,
+    ) -> bool {
+        if !self.is_home() {
+            return false;
+        }
+        let mut waiting = self.waiting();
+        let Some(interrupt) = waiting.interrupt.clone() else { return false };
+        self.is_closing.store(true, Ordering::Release);
+        let ending = Anywhere(ending());
+        let ending: Box<dyn FnOnce() + Send + 'a> = Box::new(move || ending.run());
+        // SAFETY: as the caller says.
+        waiting.ending =
+            Some(unsafe { std::mem::transmute::<Box<dyn FnOnce() + Send + 'a>, Ending>(ending) });
+        drop(waiting);
+        interrupt.raise();
+        true
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    #[cold]
+    fn closed(&self) -> PyErr {
+        Closed::new_err(format!("this {} is closed", self.what))
     }
 
     pub(crate) fn is_fresh(&self) -> bool {
@@ -160,7 +224,7 @@ impl Gate {
             self.what
         );
         // Made only if it is ours: dropping one ends the call.
-        is_ours.then(|| Pass { gate: self, is_marked: cfg!(Py_GIL_DISABLED) })
+        is_ours.then(|| Pass { gate: self, is_marked: cfg!(Py_GIL_DISABLED), has_waited: false })
     }
 
     /// Why no call can be let in.
@@ -168,7 +232,8 @@ impl Gate {
     fn refusal(&self) -> PyErr {
         let what = self.what;
         match self.state.load(Ordering::Relaxed) {
-            CLOSED => Closed::new_err(format!("this {what} is closed")),
+            _ if self.is_closing() => self.closed(),
+            CLOSED => self.closed(),
             state => check_process(state & !BUSY, what).err().unwrap_or_else(|| {
                 PyRuntimeError::new_err(format!(
                     "this {what} is in use by another thread, or by the call that this one came in the \
@@ -179,7 +244,7 @@ impl Gate {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == CLOSED
+        self.state.load(Ordering::Relaxed) == CLOSED || self.is_closing()
     }
 
     /// Whether the handle was made in this process.
@@ -190,16 +255,19 @@ impl Gate {
 }
 
 /// A call on a handle that was let in; ends when dropped.
-#[derive(Debug)]
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
     is_marked: bool,
+    has_waited: bool,
 }
 
 /// A call under way: what it has to do when it lets go of the GIL, and when a signal has come.
 pub(crate) trait Entry {
     /// To be called before letting go of the GIL, or running Python code.
     fn mark(&mut self);
+
+    /// Has `interrupt` raised if the handle is closed while the call waits; `Closed` if it was before.
+    fn wait_until(&mut self, interrupt: &Arc<Interrupt>) -> PyResult<()>;
 
     /// Runs the handlers of signals that have come. One may have forked: the child must not go on.
     fn check_signals(&self, py: Python<'_>) -> PyResult<()>;
@@ -208,6 +276,10 @@ pub(crate) trait Entry {
 impl<E: Entry> Entry for &mut E {
     fn mark(&mut self) {
         E::mark(self);
+    }
+
+    fn wait_until(&mut self, interrupt: &Arc<Interrupt>) -> PyResult<()> {
+        E::wait_until(self, interrupt)
     }
 
     fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
@@ -223,9 +295,17 @@ impl Entry for Pass<'_> {
         self.is_marked = true;
     }
 
+    fn wait_until(&mut self, interrupt: &Arc<Interrupt>) -> PyResult<()> {
+        let mut waiting = self.gate.waiting();
+        self.has_waited = true;
+        waiting.interrupt = Some(interrupt.clone());
+        if self.gate.is_closing() { Err(self.gate.closed()) } else { Ok(()) }
+    }
+
     fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
         py.check_signals()?;
         match self.gate.is_home() {
+            true if self.gate.is_closing() => Err(self.gate.closed()),
             true => Ok(()),
             false => Err(self.gate.refusal()),
         }
@@ -249,6 +329,11 @@ impl Visit {
 impl Entry for Visit {
     fn mark(&mut self) {}
 
+    /// Closing a channel ends its waits by itself.
+    fn wait_until(&mut self, _: &Arc<Interrupt>) -> PyResult<()> {
+        Ok(())
+    }
+
     fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
         py.check_signals()?;
         check_process(self.made_in, "channel")
@@ -256,6 +341,19 @@ impl Entry for Visit {
 }
 
 impl Pass<'_> {
+    /// Closes the handle if another thread has asked for that; tells whether.
+    #[cold]
+    fn end_wait(&self) -> bool {
+        if !self.gate.is_home() {
+            return false;
+        }
+        let Waiting { ending, .. } = std::mem::take(&mut *self.gate.waiting());
+        let Some(ending) = ending else { return false };
+        ending();
+        self.gate.state.store(CLOSED, Ordering::Release);
+        true
+    }
+
     /// Ends the call and every call to come.
     pub(crate) fn close(mut self) {
         self.is_marked = false;
@@ -268,6 +366,9 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         #[cfg(debug_assertions)]
         self.gate.is_occupied.store(false, Ordering::Relaxed);
+        if self.has_waited && self.end_wait() {
+            return;
+        }
         if self.is_marked {
             let state = self.gate.state.load(Ordering::Relaxed) & !BUSY;
             self.gate.state.store(state, Ordering::Release);

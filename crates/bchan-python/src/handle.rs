@@ -146,12 +146,31 @@ impl<H: Passable, O: Open> Handle<H, O> {
         if self.gate.is_closed() {
             return Ok(());
         }
-        let (pass, inner) = self.enter()?;
-        let (ended, core) = (end(&mut inner.open), inner.core.take());
+        let mut end = Some(end);
+        // SAFETY: the call that waits has borrowed this handle.
+        let is_left_to_a_call = unsafe {
+            self.gate.close_under_a_wait(|| {
+                let end = end.take();
+                move || drop(end.map(|end| self.finish(end)))
+            })
+        };
+        let Some(end) = end.filter(|_| !is_left_to_a_call) else { return Ok(()) };
+        let (pass, _) = self.enter()?;
+        let ended = self.finish(end);
         pass.close();
-        drop(core);
         drop(ended);
         Ok(())
+    }
+
+    /// Ends what is open and drops the core's handle, at the end of a call that keeps every other one out.
+    fn finish<T>(&self, end: impl FnOnce(&mut O) -> T) -> T {
+        // SAFETY: as above: no other reference is used any more.
+        let inner = unsafe { &mut *self.inner.get() };
+        let ended = end(&mut inner.open);
+        drop(inner.core.take());
+        // It may have been woken for something that it did not take.
+        self.contents.get().disarm(-1);
+        ended
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Waiting for several handles and channels at once: what `select` sleeps in.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bchan::{Case, Port, Receiver, Receiving, Sender, Sending, Stop};
+use bchan::{Case, Interrupt, Port, Receiver, Receiving, Sender, Sending, Stop};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
@@ -85,9 +85,15 @@ pub(crate) fn wait_for_any(
     let (receivers, senders) = (distinct(&receivers), distinct(&senders));
     let mut seats: Vec<Seat<'_>> =
         receivers.map(Seat::to_receive).chain(senders.map(Seat::to_send)).collect::<PyResult<_>>()?;
+    let interrupt = Arc::new(Interrupt::default());
+    for seat in &mut seats {
+        seat.entry().wait_until(&interrupt)?;
+    }
     loop {
         let mut cases: Vec<Case<'_>> = seats.iter_mut().map(Seat::case).collect();
-        match detached(py, || bchan::wait_for_any(&mut cases, deadline)) {
+        match detached(py, || interrupt.during(|| bchan::wait_for_any(&mut cases, deadline))) {
+            // One of them was closed, and the next attempt finds it so.
+            _ if interrupt.is_raised() => return Ok(Woken::new(None)),
             Ok(woken) => return Ok(Woken::new(Some(woken))),
             Err(Stop::Interrupted) => {
                 seats.iter_mut().try_for_each(|seat| seat.entry().check_signals(py))?;

@@ -51,4 +51,4 @@ pub use channel::{
 pub use error::{ConfigError, HandleError, Stop};
 pub use layout::{FRAME_SLOT, MAX_CAPACITY, MAX_CONSUMERS, MAX_PRODUCERS};
 pub use ring::frames::Frame;
-pub use wait::{Barrier, Deadline, Spin, Tuning, WakePolicy};
+pub use wait::{Barrier, Deadline, Interrupt, Spin, Tuning, WakePolicy};

@@ -23,6 +23,7 @@ use std::time::Instant;
 
 use super::alarm::Line;
 use super::futex::{self, Parking, Reach, Waking};
+use super::interrupt::Sleep;
 use super::sentry::{self, Until};
 use super::{Alarms, Deadline, alarm};
 use crate::layout::EventWords;
@@ -99,16 +100,21 @@ impl Broadcast<'_> {
     /// Sleeps until the round of `ticket` has ended; `now` is the state.
     fn sleep(self, ticket: Ticket, mut now: u32, deadline: Deadline) -> Waking {
         let state = &self.words.state;
+        let sleep = Sleep::at_broadcast(self);
         let mut waking = Waking::Woken;
         kill_point!("broadcast.parks");
-        while Ticket::of(now) == ticket && waking == Waking::Woken {
+        while Ticket::of(now) == ticket && waking == Waking::Woken && !sleep.is_interrupted() {
             waking =
                 futex::wait(Parking { word: state, reach: self.reach, expected: now }, deadline.remaining());
             // Acquire: sees what was written before the notify.
             now = state.load(Ordering::Acquire);
         }
         kill_point!("broadcast.parked");
-        if Ticket::of(now) == ticket { waking } else { Waking::Woken }
+        match sleep.is_interrupted() {
+            true => Waking::Interrupted,
+            false if Ticket::of(now) == ticket => waking,
+            false => Waking::Woken,
+        }
     }
 
     /// Has `alarm` written when its turn comes, in this round or a later one; see [`Event::arm`](super::Event::arm).
@@ -145,6 +151,13 @@ impl Broadcast<'_> {
         } else {
             self.notify();
         }
+    }
+
+    /// Has all threads that sleep here look whether they were interrupted.
+    #[cold]
+    pub(super) fn disturb(self) {
+        self.words.state.fetch_add(ROUND, Ordering::Release);
+        futex::wake(&self.words.state, self.reach, futex::ALL);
     }
 
     /// Lets all go on who wait.

@@ -28,6 +28,7 @@ use std::time::Instant;
 use super::alarm::Line;
 use super::futex::{self, Parking};
 pub(crate) use super::futex::{Reach, Waking};
+use super::interrupt::Sleep;
 use super::sentry::{self, Until};
 use super::{Alarms, Deadline};
 use crate::layout::EventWords;
@@ -134,8 +135,15 @@ impl Event<'_> {
         self.count_wait();
         let asleep = Instant::now();
         kill_point!("event.parks");
+        let sleep = Sleep::at_event(self);
         let waking = loop {
-            let now = match take() {
+            let taken = take();
+            if sleep.is_interrupted() {
+                // What it may have been woken for is passed on when the handle has been closed.
+                let _ = taken.is_ok() || self.leave();
+                break Waking::Interrupted;
+            }
+            let now = match taken {
                 Ok(_) => break Waking::Woken,
                 Err(now) => now,
             };
@@ -151,6 +159,7 @@ impl Event<'_> {
                 left => break left,
             }
         };
+        drop(sleep);
         kill_point!("event.parked");
         self.count_parked(asleep);
         waking
@@ -223,6 +232,19 @@ impl Event<'_> {
         if self.words.state.load(Ordering::Relaxed) & WOKEN_MASK != 0 {
             futex::wake(&self.words.state, self.reach, i32::MAX as u32);
         }
+    }
+
+    /// Has all threads that sleep here look whether they were interrupted.
+    #[cold]
+    pub(super) fn disturb(self) {
+        let all = |state: u32| {
+            let waiting = state & WAITING_MASK;
+            let tokens = ((state & WOKEN_MASK) / WOKEN + waiting).min(WOKEN_MASK / WOKEN) * WOKEN;
+            (waiting > 0).then(|| (state - waiting) & !(WOKEN_MASK | PATIENT) | tokens)
+        };
+        // Release: pairs with the Acquire in `park`.
+        let _ = self.words.state.fetch_update(Ordering::Release, Ordering::Relaxed, all);
+        futex::wake(&self.words.state, self.reach, futex::ALL);
     }
 
     fn wake(self, whom: Whom) {

@@ -6,6 +6,7 @@ mod broadcast;
 mod deadline;
 mod event;
 mod futex;
+mod interrupt;
 mod park;
 mod patience;
 #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), path = "no_sentry.rs")]
@@ -19,6 +20,7 @@ pub use barrier::Barrier;
 pub(crate) use broadcast::Broadcast;
 pub use deadline::Deadline;
 pub(crate) use event::{Event, Reach, Waking};
+pub use interrupt::Interrupt;
 pub(crate) use park::{Look, Point, Waiter, park_until};
 pub(crate) use patience::Patience;
 pub use sentry::check_alarms;

@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use super::event::has_wake_up;
 use super::futex::{self, Parking};
+use super::interrupt::Sleep;
 use super::{Deadline, Event, Waking};
 use crate::sync::Ordering;
 
@@ -39,13 +40,18 @@ pub(crate) fn park(events: &[Event<'_>], deadline: Deadline) -> Waking {
     }
     events.iter().for_each(|event| event.count_wait());
     let asleep = Instant::now();
+    let sleep = Sleep::at_events(events);
     let waking = loop {
+        if sleep.is_interrupted() {
+            break Waking::Interrupted;
+        }
         let Some(states) = look(events) else { break Waking::Woken };
         match futex::wait_for_any(&states, deadline.remaining()) {
             Waking::Woken => {}
             left => break left,
         }
     };
+    drop(sleep);
     events.iter().for_each(|event| event.count_parked(asleep));
     waking
 }
