@@ -37,7 +37,8 @@ class Armed:
     def during(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Make a call at whose first allocation, until CPython 3.12, the garbage is found.
 
-        None if it was found before the call, which was refused then.
+        None if it was found before the call, which was refused then. Later Pythons find it after
+        the call; without the GIL they are asked to.
         """
         gc.collect()
         gc.disable()
@@ -46,7 +47,9 @@ class Armed:
         gc.set_threshold(1)
         gc.enable()
         try:
-            return call(*arguments)
+            given = call(*arguments)
+            gc.collect()
+            return given
         except (RuntimeError, bchan.Closed):
             assert not isinstance(self.outcomes[0], Exception)
             return None
