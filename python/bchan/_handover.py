@@ -74,7 +74,7 @@ def _noticed(init: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
             try:
                 _here.start = _Start(popen, process_obj, handover)
                 init(popen, process_obj)
-                handover.started(popen.pid, popen.method == "fork")
+                handover.started(popen.pid, popen.method in ("fork", "forkserver"))
             finally:
                 _here.start = before
 

@@ -6,6 +6,7 @@
 import multiprocessing as mp
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -61,6 +62,7 @@ def one_kill(ctx: Any, seed: int, number: int) -> bool:
         n += 1
     process.join(DEADLINE)
     timer.join()
+    assert process.exitcode == -signal.SIGKILL, "it lost its handle while it lived"
     assert ch.active_producers == 0
     return n > 0
 

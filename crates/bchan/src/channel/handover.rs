@@ -219,9 +219,8 @@ impl Handover {
     pub fn started(self, pid: u32, is_forked: bool) {
         let this = std::mem::ManuallyDrop::new(self);
         let (desk, child) = (Desk::get(), process::of(pid));
-        // What it is yet to execute is not known.
-        let is_between = !is_forked && child.runs_this_program();
-        let child = if is_between { child.of_any_program() } else { child };
+        // The system may still be laying its program out.
+        let child = if is_forked { child } else { child.of_any_program() };
         let mut lists = desk.lists();
         if desk.process != this.maker {
             return;

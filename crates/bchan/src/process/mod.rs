@@ -165,12 +165,6 @@ impl Owner {
         Self(self.0 & !image)
     }
 
-    /// Whether it runs the program of this process.
-    #[cfg(not(loom))]
-    pub(crate) fn runs_this_program(self) -> bool {
-        self.image() == Self::this().image()
-    }
-
     /// Whether anything is known but its id.
     #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
     fn is_start_known(self) -> bool {
