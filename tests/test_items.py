@@ -309,3 +309,46 @@ def test_exceptions_of_the_callers_objects_come_through() -> None:
         with pytest.raises(KeyboardInterrupt):
             call()
     assert rx.receive() == 1
+
+
+GAPS = {
+    "offsets": np.dtype(
+        {"names": ["a", "b"], "formats": ["u1", "f8"], "offsets": [3, 20], "itemsize": 40}
+    ),
+    "aligned": np.dtype([("a", "u1"), ("b", [("c", "u1"), ("d", "u8")])], align=True),
+    "subarray": np.dtype([("a", np.dtype([("c", "u1"), ("d", "u4")], align=True), (2, 3))]),
+    "overlapping": np.dtype(
+        {"names": ["a", "b"], "formats": ["u4", "u2"], "offsets": [4, 6], "itemsize": 16}
+    ),
+    "long": np.dtype("longdouble"),
+    "complex": np.dtype([("z", "clongdouble")]),
+}
+
+
+@pytest.mark.parametrize("gaps", GAPS)
+@pytest.mark.parametrize("way", ["send", "batch", "strided"])
+def test_bytes_between_the_fields_of_a_record_are_sent_as_zeros(gaps: str, way: str) -> None:
+    dtype = GAPS[gaps]
+    ch = Channel(dtype, capacity=4, mode="spsc")
+    tx, rx = ch.producer(), ch.consumer()
+    used = np.zeros((), dtype)
+    used.view()[...] = np.ones(1, dtype)[0]
+    item, expected = used[()], None
+    for filler in (b"\xab", b"\xcd"):
+        for _ in range(50):
+            # What the allocators hand out next has these bytes.
+            junk = [np.frombuffer(filler * dtype.itemsize, "u1").copy() for _ in range(8)]
+            del junk
+            batch = np.frombuffer(filler * (6 * dtype.itemsize), "u1").copy().view(dtype)
+            batch[...] = item if dtype.names is None else item.item()
+            if way == "send":
+                tx.send(batch[0] if dtype.names is None else item.item())
+            elif way == "batch":
+                tx.send_batch([item if dtype.names is None else item.item()])
+            else:
+                tx.send_batch(batch[::3])
+            raw = rx.receive_batch(2)[:1].tobytes()
+            expected = raw if expected is None else expected
+            assert raw == expected
+    assert expected is not None
+    assert b"\xab" not in expected

@@ -100,7 +100,10 @@ fn any_batch<'a, 'py>(object: Borrowed<'a, 'py, PyAny>, item: &ItemType) -> PyRe
         let (array, descr) = (object.as_ptr().cast(), item.descr_owned(py));
         Bound::from_owned_ptr_or_err(py, PY_ARRAY_API.PyArray_FromArray(py, array, descr, flags))?
     };
-    Ok(Items::owned(copy))
+    let items = Items::owned(copy);
+    // SAFETY: the copy has that many items, and nobody else knows it yet.
+    unsafe { item.clear_gaps(items.data, items.len) };
+    Ok(items)
 }
 
 /// Items from any other iterable, each converted as `send` would.

@@ -4,6 +4,7 @@
 //! other dtype goes through NumPy, which knows how to assign and to make its scalars.
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::ptr;
 
 use numpy::npyffi::{
@@ -18,6 +19,7 @@ use pyo3::{Borrowed, ffi};
 use crate::arguments::describe;
 use crate::detached::{PyFloat_AsDouble, PyNumber_Index};
 use crate::dtype::{check_dtype, makes_scalars_natively};
+use crate::gaps::gaps;
 
 /// How an item is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) struct ItemType {
     kind: Kind,
     size: usize,
     descr: Py<PyArrayDescr>,
+    /// The bytes of an item that are of no field.
+    gaps: Box<[Range<usize>]>,
 }
 
 /// An item on its way into a slot.
@@ -64,7 +68,8 @@ impl ItemType {
             _ if makes_scalars_natively(descr) => Kind::Other,
             _ => Kind::Foreign,
         };
-        Ok(Self { kind, size, descr: descr.clone().unbind() })
+        let gaps = if kind == Kind::Object { Box::default() } else { gaps(descr)? };
+        Ok(Self { kind, size, descr: descr.clone().unbind(), gaps })
     }
 
     /// Whether messages are references to Python objects.
@@ -258,7 +263,24 @@ impl ItemType {
             Encoded::Array(array) => unsafe {
                 let data = (*array.as_ptr().cast::<PyArrayObject>()).data;
                 ptr::copy_nonoverlapping(data.cast_const().cast(), slot, self.size);
+                self.clear_gaps(slot, 1);
             },
+        }
+    }
+
+    /// Makes zeros of what NumPy left between the fields of `n` items that it copied.
+    ///
+    /// # Safety
+    /// `items` must be writable for that many items of this type.
+    pub(crate) unsafe fn clear_gaps(&self, items: *mut u8, n: usize) {
+        if self.gaps.is_empty() {
+            return;
+        }
+        for index in 0..n {
+            for gap in &self.gaps {
+                // SAFETY: as the caller says; a gap lies within an item.
+                unsafe { items.add(index * self.size + gap.start).write_bytes(0, gap.len()) };
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod detached;
 mod dtype;
 mod errors;
 mod frames;
+mod gaps;
 mod gate;
 mod handle;
 mod item;
