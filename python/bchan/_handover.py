@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import context
+from multiprocessing import context, popen_fork
 from typing import Any, NamedTuple
 
 from bchan import _core, _reaching
@@ -44,8 +44,6 @@ _noticing = threading.Lock()
 
 def notice_starts() -> None:
     """Have processes that are started from now on take along the handles passed to them."""
-    from multiprocessing import popen_fork
-
     if _is_noticed(popen_fork):
         return
     with _noticing:
