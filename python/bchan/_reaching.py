@@ -1,9 +1,10 @@
 """Which handles a process that is to be forked was given: those that its `Process` refers to."""
 
+import functools
 import gc
 import types
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -32,13 +33,26 @@ _LEAVES = (
 )
 """What holds no handle, or none that was given."""
 
+_PLAIN = (
+    list,
+    tuple,
+    dict,
+    set,
+    frozenset,
+    deque,
+    functools.partial,
+    types.FunctionType,
+    types.CellType,
+)
+"""What does nothing itself with the handles in it. Other objects may use theirs."""
+
 
 def handles_of(process: object) -> Iterator[tuple[Any, bool]]:
     """Every handle, and whether it is only lent: what a parent keeps of those stays the parent's.
 
     Of several that are alike a child may be meant to choose its own, as others choose theirs. And
-    a method brings its whole object along, which the parent goes on to use: so a consumer of that
-    object is lent, for kept by the parent it holds nobody up.
+    an object, or a method with it, brings all along that the object has, which the parent may go on
+    to use: so a consumer of that object is lent, for kept by the parent it holds nobody up.
     """
     seen: set[int] = set()
     direct = list(_direct(process))
@@ -74,7 +88,7 @@ def _direct(process: object) -> Iterator[Any]:
 
 
 def _search(roots: Iterable[object], within: object) -> tuple[list[Any], list[object]]:
-    """The handles among what `roots` refer to; and the objects of methods apart, but `within`."""
+    """The handles in plain things that `roots` refer to; apart, but `within`, all other objects."""
     from bchan._handle import Handle
 
     handles: list[Any] = []
@@ -89,17 +103,14 @@ def _search(roots: Iterable[object], within: object) -> tuple[list[Any], list[ob
             seen[id(thing)] = thing
             if isinstance(thing, Handle):
                 handles.append(thing)
-            elif within is not None and _is_foreign_method(thing, within):
-                owners.append(thing.__self__)  # type: ignore[attr-defined]
-                found.append(thing.__func__)  # type: ignore[attr-defined]
-            else:
+            elif within is None or thing is within or isinstance(thing, _PLAIN):
                 found.extend(_held_by(thing))
+            elif isinstance(thing, types.MethodType):
+                found.extend((thing.__self__, thing.__func__))
+            else:
+                owners.append(thing)
         level = found
     return handles, owners
-
-
-def _is_foreign_method(thing: object, within: object) -> bool:
-    return isinstance(thing, types.MethodType) and thing.__self__ is not within
 
 
 def _held_by(thing: Any) -> Iterable[object]:
