@@ -9,6 +9,8 @@ more, from the producers' threads into the consumer's hands and nothing else ("c
 also done through `queue.Queue`: records one by one, and in batches made by hand.
 
     python examples/word_count.py [FOLDER] [--limit FILES]
+
+It needs click and rich, as bchan-bench does (`pip install ./bench`).
 """
 
 from collections import Counter

@@ -94,6 +94,11 @@ def send_one(tx: Any, item: object) -> None:
         tx.send(item)
 
 
+def receive_all(rx: Any) -> None:
+    with rx:
+        list(rx)
+
+
 def send_own(txs: list[Any], own: int) -> None:
     with txs[own] as tx:
         tx.send(own)
@@ -223,6 +228,20 @@ def test_a_child_that_arrives_has_its_handle(ctx: Any) -> None:
     processes = [start(ctx, send_one, tx, 7) for tx in kept]
     assert sorted(ch.consumer()) == [7, 7]
     end(*processes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_handle_that_its_child_used_and_closed_says_closed_to_its_maker(
+    ctx: Any, kind: str
+) -> None:
+    ch = shared(kind)
+    tx, rx = ch.producer(), ch.consumer()
+    end(start(ctx, send_one, tx, ITEMS[kind]))
+    end(start(ctx, receive_all, rx))
+    with pytest.raises(Closed, match="another process had it"):
+        tx.try_send(ITEMS[kind])
+    with pytest.raises(Closed, match="another process had it"):
+        rx.try_receive()
 
 
 # A start that fails.

@@ -49,9 +49,10 @@ pub(crate) fn from_system(error: &io::Error) -> PyErr {
 
 pub(crate) fn from_handle(error: HandleError) -> PyErr {
     match error {
-        HandleError::Closed | HandleError::Ended | HandleError::TakenBack => {
-            Closed::new_err(error.to_string())
-        }
+        HandleError::Closed
+        | HandleError::Ended
+        | HandleError::TakenBack
+        | HandleError::Elsewhere { pid: 0 } => Closed::new_err(error.to_string()),
         HandleError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
         HandleError::OutOfMemory => PyMemoryError::new_err(error.to_string()),
         _ => PyRuntimeError::new_err(error.to_string()),

@@ -144,8 +144,10 @@ impl fmt::Display for HandleError {
                 write!(f, "all consumers' places are taken (max_consumers={max_consumers})")
             }
             Self::Used => write!(f, "only a handle that was never used can be passed to another process"),
-            Self::Elsewhere { pid: 0 } => write!(f, "its place was given back"),
-            Self::Elsewhere { pid } => write!(f, "it is in use by process {pid}"),
+            Self::Elsewhere { pid: 0 } => {
+                write!(f, "this handle is closed: another process had it, and has closed it or ended")
+            }
+            Self::Elsewhere { pid } => write!(f, "this handle is in use by process {pid}"),
             Self::Unwatchable(reason) => write!(f, "{reason}"),
             Self::TakenBack => write!(
                 f,
