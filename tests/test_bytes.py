@@ -2,13 +2,14 @@
 
 import array
 import contextlib
+import ctypes
 import gc
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -467,3 +468,37 @@ def test_rings_of_bytes_are_whole_without_a_second_map() -> None:
     stats = ch.stats()
     assert not stats.mirrored
     assert stats.bytes_mapped >= 2 * 1024 * 64
+
+
+OF_OBJECTS: dict[str, Callable[[], Any]] = {
+    "array": lambda: np.full(3, None, "O"),
+    "record": lambda: np.zeros(2, [("when", "M8[s]"), ("what", "O")]),
+    "scalar": lambda: np.zeros(1, [("a", "u8"), ("what", "O")])[0],
+    "memoryview": lambda: memoryview(cast("Any", np.full(3, None, "O"))),
+    "ctypes": lambda: cast("Any", ctypes.py_object * 3)(None, None, None),
+}
+
+
+@pytest.mark.parametrize("kind", OF_OBJECTS)
+def test_references_to_objects_are_neither_sent_nor_overwritten(kind: str) -> None:
+    buffer = OF_OBJECTS[kind]()
+    ch = Channel(bytes, capacity=8)
+    tx, rx = ch.producer(), ch.consumer()
+    for call in (tx.send, tx.try_send, ch.send, lambda it: tx.send_batch([it])):
+        with pytest.raises(TypeError, match="without references to objects"):
+            call(buffer)
+    assert len(ch) == 0
+    ch.send(b"\xff" * 8)
+    for receive in (rx.receive_into, rx.try_receive_into, ch.receive_into):
+        with pytest.raises((TypeError, ValueError)):
+            receive(buffer)
+    assert ch.receive() == b"\xff" * 8
+
+
+def test_buffers_whose_owner_tells_no_format_or_names_an_o_are_messages() -> None:
+    ch = Channel(bytes, capacity=8)
+    times = np.zeros(2, "M8[s]")
+    named = memoryview(cast("Any", np.zeros(2, [("O", "u4")])))
+    for buffer in (times, named):
+        ch.send(buffer)
+        assert ch.receive() == bytes(8 if buffer is named else 16)

@@ -1,8 +1,10 @@
 //! Messages in Python's memory: bytes, or anything with a contiguous buffer.
 
+use std::ffi::CStr;
 use std::marker::PhantomData;
 
 use bchan::{Frame, SendingFrames, Stop};
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
@@ -136,17 +138,59 @@ impl Held {
         if unsafe { ffi::PyObject_CheckBuffer(object.as_ptr()) } == 0 {
             return Err(PyTypeError::new_err(format!("{name} must be {limit}, got {}", describe(object))));
         }
-        let mut held = Box::new(ffi::Py_buffer::new());
-        // SAFETY: an object with buffers; a failure leaves an exception.
-        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut *held, flags) } == 0 {
-            return Ok(Self(held));
-        }
-        let error = PyErr::fetch(py);
-        match error.is_instance_of::<PyBufferError>(py) || error.is_instance_of::<PyValueError>(py) {
-            true => Err(PyValueError::new_err(format!("{name} must be {limit}: {}", error.value(py)))),
-            false => Err(error),
+        let held = Self::get(object, flags).map_err(|error| match is_refusal(&error, py) {
+            true => PyValueError::new_err(format!("{name} must be {limit}: {}", error.value(py))),
+            false => error,
+        })?;
+        match held.is_of_objects(object) {
+            true => Err(PyTypeError::new_err(format!(
+                "{name} must be {limit}, without references to objects, got {}",
+                describe(object)
+            ))),
+            false => Ok(held),
         }
     }
+
+    /// The buffer, with its format if it isn't an array's and its owner can tell it.
+    fn get(object: Borrowed<'_, '_, PyAny>, flags: i32) -> PyResult<Self> {
+        let with_flags = |flags| {
+            let mut held = Box::new(ffi::Py_buffer::new());
+            // SAFETY: an object with buffers; a failure leaves an exception.
+            match unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut *held, flags) } {
+                0 => Ok(Self(held)),
+                _ => Err(PyErr::fetch(object.py())),
+            }
+        };
+        if object.cast::<PyUntypedArray>().is_ok() {
+            return with_flags(flags);
+        }
+        with_flags(flags | ffi::PyBUF_ND | ffi::PyBUF_FORMAT).or_else(|error| {
+            match is_refusal(&error, object.py()) {
+                true => with_flags(flags),
+                false => Err(error),
+            }
+        })
+    }
+
+    /// Whether it has references to objects: their bytes are nothing that may be sent or overwritten.
+    fn is_of_objects(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
+        match object.cast::<PyUntypedArray>() {
+            Ok(array) => array.dtype().has_object(),
+            Err(_) if self.0.format.is_null() => false,
+            // SAFETY: a string that the buffer keeps.
+            Err(_) => has_objects(unsafe { CStr::from_ptr(self.0.format) }.to_bytes()),
+        }
+    }
+}
+
+/// Whether an owner says that it has no such buffer.
+fn is_refusal(error: &PyErr, py: Python<'_>) -> bool {
+    error.is_instance_of::<PyBufferError>(py) || error.is_instance_of::<PyValueError>(py)
+}
+
+/// Whether a format, as that of `struct` with names between colons, has the code of objects.
+fn has_objects(format: &[u8]) -> bool {
+    format.split(|&byte| byte == b':').step_by(2).any(|codes| codes.contains(&b'O'))
 }
 
 impl Drop for Held {
