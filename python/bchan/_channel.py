@@ -35,26 +35,26 @@ class Channel(
 ):
     """A bounded channel between threads: of any Python objects, of typed messages, or of bytes.
 
-    In the modes `"mpmc"` and `"spmc"` all share one ring, and its messages have one order for all.
+    In the modes `"mpmc"` and `"spmc"` all handles share one ring, whose messages have one order.
     Every message goes to one consumer. An mpmc channel can be used from any thread without a
     handle: `ch.send(x)`, `ch.receive()`.
 
     In the modes `"spsc"` and `"mpsc"` every producer has a ring of its own, so producers never wait
-    for each other; the one consumer goes round the rings that have something. Messages of one
-    producer arrive in the order sent. They are the fastest.
+    for each other; the one consumer goes round the rings that have messages. Messages of one
+    producer arrive in the order sent. These modes are the fastest.
 
-    A channel ends when its last producer has closed and all is received, or after `close` when all
-    is received. A channel without a consumer fills up, and its senders wait: leave its `with`
-    block, or close it, if no consumer will come.
+    A channel ends when its last producer has closed and all messages are received, or after
+    `close` when all messages are received. A channel without a consumer fills up, and its senders
+    wait: leave its `with` block, or close it, if no consumer will come.
 
     Args:
         dtype: What a message is: `object` for any Python object; `bytes` for bytes of any length,
             which makes a `BytesChannel`; or anything that `numpy.dtype` takes and that is plain
             bytes, as numbers, times, fixed-length strings, and records of them.
         capacity: Messages that may be in flight, at least 1; None for that of the tuning, 1024 if
-            there is none. In the modes spsc and mpsc it is what each
-            producer may have in flight. Of messages of bytes it counts slots of 64 bytes. Memory
-            is used only where messages have been.
+            there is none. In the modes spsc and mpsc each producer has that capacity. For
+            messages of bytes it counts slots of 64 bytes. Memory is used only where messages
+            have been.
         mode: How many producers and consumers there may be at a time: `"mpmc"` any number of both,
             `"spmc"` one producer, `"mpsc"` one consumer, `"spsc"` one of each.
         max_producers: Producers that may be registered at once, 1 to 4096; None for 64 in mode mpsc
@@ -64,19 +64,19 @@ class Channel(
             Linux. Objects are pickled then: see `PickledChannel`.
         name: A name by which other programs of the same user find the channel, with
             `Channel.attach`: letters, digits, dots, dashes, underscores. It is shared then, too.
-            The name is free again when the last process that has the channel has let go of it.
+            The name is free again when no process has the channel any more.
         tuning: How to wait; None for `Tuning()`. Other processes wait as their channel's maker
             said.
 
     Raises:
-        TypeError: A dtype that is neither object nor plain bytes, or that other processes can't be
-            told of.
-        ValueError: A number out of range, an unknown mode, a name that is none, or records in
-            records more than 32 deep.
-        FileExistsError: A channel of that name exists, or it can't be told that none does.
+        TypeError: A dtype that is neither object nor plain bytes, or that can't be described to
+            other processes.
+        ValueError: A number out of range, an unknown mode, an invalid name, or records nested more
+            than 32 deep.
+        FileExistsError: A channel of that name exists, or may exist.
         OSError: The name can't be written; it says what is missing.
         MemoryError: One ring would not fit into this machine's memory.
-        NotImplementedError: A shared channel on a system that has none.
+        NotImplementedError: A shared channel on a system that does not support it.
 
     Example:
         >>> import bchan
@@ -191,8 +191,8 @@ class Channel(
             PermissionError: It is another user's, or its processes can't be looked into: they are
                 in another container, or have changed their user.
             TimeoutError: Another process was stopped as it changed the name.
-            OSError: This process lacks something, descriptors say.
-            ValueError: A name that is none, or memory that holds no channel of this version.
+            OSError: This process lacks a resource, as file descriptors.
+            ValueError: An invalid name, or memory that holds no channel of this version.
 
         Example:
             >>> import bchan
@@ -208,12 +208,12 @@ class Channel(
 
     @property
     def mode(self) -> Mode:
-        """Who may use the channel at once: `"spsc"`, `"mpsc"`, `"spmc"` or `"mpmc"`."""
+        """How many producers and consumers there may be: spsc, mpsc, spmc or mpmc."""
         return self._mode
 
     @property
     def name(self) -> str | None:
-        """By what name other programs find the channel; None if by none."""
+        """The name by which other programs find the channel, or None."""
         return self._name
 
     @property
@@ -269,7 +269,7 @@ class Channel(
         """Tell what the channel has done so far.
 
         Returns:
-            Counts of messages, waits, wakes and spins, time parked, and what memory it takes.
+            Counts of messages, waits, wakes and spins, time parked, and the memory it takes.
 
         Example:
             >>> import bchan
@@ -288,10 +288,10 @@ class Channel(
         channel, milliseconds for gigabytes of address space.
 
         Returns:
-            Bytes of the pages in memory, whoever touched them, in whichever process.
+            Bytes of the pages in memory, whichever process touched them.
 
         Raises:
-            NotImplementedError: The system does not tell; Linux does.
+            NotImplementedError: The system can't tell; Linux can.
 
         Example:
             >>> import bchan
@@ -339,9 +339,9 @@ class BytesChannel(  # type: ignore[misc]  # other messages than its base's
 ):
     """A channel whose messages are bytes of any length: what `Channel(bytes)` makes.
 
-    A message takes as many slots of 64 bytes as it needs, and one at least; `capacity` counts
+    A message takes as many slots of 64 bytes as it needs, at least one; `capacity` counts
     slots. `send` takes any contiguous buffer and copies it; `receive` gives bytes. `reserve` and
-    `peek` write and read a message where it is.
+    `peek` write and read a message in place.
 
     Args:
         dtype: `bytes`.
@@ -393,15 +393,15 @@ class PickledChannel(  # type: ignore[misc]  # sends what its base sends, and an
     """A channel of objects between processes: what `Channel(shared=True)` or a name makes.
 
     Small built-ins (None, bools, ints, floats, strings, bytes, and tuples, lists and dicts of
-    those) travel as they are, all others pickled by protocol 5, and large buffers, as those of
+    those) are sent as they are, all others pickled by protocol 5, and large buffers, as those of
     NumPy arrays, beside the pickle: copied once into the channel and once out, or not at all on
-    the receiving side by `rx.view()`. What can't be pickled raises in the sender, and nothing is
-    sent.
+    the receiving side by `rx.view()`. An object that can't be pickled raises in the sender, and
+    nothing is sent.
 
-    Unpickling runs what whoever can write to the channel's memory wants run: processes of the same
-    user. If you don't trust those, use `Channel(bytes)`.
+    Unpickling can run any code that is chosen by a process that can write to the channel's memory,
+    a process of the same user. If you don't trust those processes, use `Channel(bytes)`.
 
-    A message takes as many slots of 64 bytes as it needs, and one at least; `capacity` counts
+    A message takes as many slots of 64 bytes as it needs, at least one; `capacity` counts
     slots. `send_batch` puts up to 255 objects of a list into one message; `len` and `stats` count
     messages.
 

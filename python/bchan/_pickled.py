@@ -39,7 +39,7 @@ class PickledConsumer(Handle, AwaitingReceiver, pickled.Receiving, _core.Pickled
     and all is received. Leaving a `with` block closes it; the channel's next consumer goes on
     where it was, also in the middle of a batch.
 
-    Unpickling trusts whoever can write to the channel's memory.
+    Unpickling trusts the processes that can write to the channel's memory.
 
     Example:
         >>> import bchan

@@ -124,25 +124,25 @@ _Wait: TypeAlias = Callable[[list[_Operation], float], Any]
 
 
 def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
-    """Wait until one of several operations can be done, and do just that one.
+    """Wait until one of several operations can be done, and do exactly that one.
 
-    Of several that are ready each is as likely to be chosen.
+    Each operation that is ready is equally likely to be chosen.
 
     Args:
         cases: Receivers (consumers, mpmc channels, timers from `after` and `tick`), and pairs of a
             sender (a producer, or an mpmc channel) and the item to send. Each handle is used by
             this thread alone, as in any call.
-        timeout: Seconds to wait at most; None for ever. Without cases it is waited for in any case.
+        timeout: Seconds to wait at most; None for ever.
 
     Returns:
-        Who did it, and the item that was received or sent.
+        The receiver or sender, and the item that was received or sent.
 
     Raises:
         TimeoutError: None became ready.
         EndOfChannel: A receiver has ended; its attribute `who` is that receiver.
         Closed: A sender or its channel was closed, or a receiver; `who` is that one.
-        ValueError: No cases and no timeout: that would wait for ever. Or a negative timeout.
-        TypeError: A case that is neither.
+        ValueError: No cases and no timeout, which would wait for ever, or a negative timeout.
+        TypeError: A case that is neither a receiver nor a pair.
 
     Example:
         >>> import bchan
@@ -166,15 +166,15 @@ def select(cases: Iterable[Case], timeout: float | None = None) -> Selected:
 
 
 async def aselect(cases: Iterable[Case]) -> Selected:
-    """Wait in the event loop until one of several operations can be done, and do just that one.
+    """Wait in the event loop until one of several operations can be done, and do exactly that one.
 
-    Cancelling it does none.
+    If it is cancelled, none was done.
 
     Args:
         cases: As for `select`.
 
     Returns:
-        Who did it, and the item that was received or sent.
+        The receiver or sender, and the item that was received or sent.
 
     Raises:
         EndOfChannel, Closed, ValueError, TypeError: As `select`.

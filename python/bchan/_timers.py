@@ -91,7 +91,7 @@ class _Tick(Timer):
         self._seconds = seconds
 
     def _next(self, due: float, now: float) -> float:
-        # Moments that nobody received in time are left out.
+        # Moments that were not received in time are left out.
         missed = (now - due) // self._seconds
         return due + (missed + 1) * self._seconds
 
@@ -126,8 +126,8 @@ def tick(seconds: float) -> Timer:
         seconds: At least 1e-9.
 
     Returns:
-        A receiver for `select`, as `after` makes. Moments that pass while nobody receives are left
-        out, but for one.
+        A receiver for `select`, as `after` makes. Moments that pass while no thread receives are
+        left out, except one.
 
     Raises:
         ValueError: Fewer seconds, or NaN.

@@ -17,26 +17,26 @@ DEFAULT_CAPACITY = 1024
 class Tuning:
     """How to wait for a message or for space, to be given to `Channel(tuning=...)`.
 
-    A wait spins a little, and then parks. Who spins is there at once when the other side is done,
-    and burns a processor; who parks lets others have it, and takes microseconds to wake. There are
-    presets for latency, throughput and energy; the default lies between them. Tuning changes when
-    things happen and what they cost, and no promise of the channel.
+    A wait spins briefly, and then parks. A thread that spins goes on at once when the other side is
+    done, and occupies a processor; a thread that parks frees the processor, and takes microseconds
+    to wake. There are presets for latency, throughput and energy; the default lies between them.
+    Tuning changes timing and cost, and no promise of the channel.
 
-    With the GIL a waiting thread lets go of it before it spins.
+    With the GIL a waiting thread releases it before it spins.
 
     Attributes:
         spin: Seconds to spin before parking, at most; from 0 to 1.
-        adaptive: Whether to spin less where the last waits showed that it is in vain. Otherwise
-            every wait spins for all that time.
-        park: Whether to park at last. Otherwise a wait looks again and again, and lets other
-            threads have the processor in between: for those who have a processor for each thread.
-            `select`, and the awaiting forms, park nevertheless.
+        adaptive: Whether to spin less where spinning was in vain in the last waits. Otherwise every
+            wait spins for the full time.
+        park: Whether to park after spinning. Otherwise a wait polls, and yields the processor to
+            other threads in between: for machines with a processor for each thread. `select`, and
+            the awaiting forms, park in any case.
         wake: When a producer is woken that waits for space in a ring of its own (modes spsc and
             mpsc): `"at once"`, or `"half drained"`: when half of its ring is free. In the second
             case it is woken once for many messages; should the consumer not get that far, it goes
             on by itself after half a millisecond.
-        capacity: What a channel takes for its `capacity` unless it is told.
-        batch: Messages to send or receive with one call: advice, for the program to follow.
+        capacity: The default of a channel's `capacity`.
+        batch: Messages to send or receive with one call: advice for the program.
 
     Raises:
         TypeError: A field of another type.
@@ -78,9 +78,9 @@ class Tuning:
 
     @classmethod
     def low_latency(cls) -> Self:
-        """For the shortest way of one message: spin long, wake at once, send one by one.
+        """For the lowest latency of a message: spin long, wake at once, send one by one.
 
-        Each waiting thread burns a processor for up to a millisecond; give it one of its own.
+        Each waiting thread occupies a processor for up to a millisecond; give it one of its own.
         """
         return cls(spin=1e-3, adaptive=False, wake="at once", capacity=1024, batch=1)
 

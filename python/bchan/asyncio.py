@@ -114,7 +114,7 @@ class Queue(asyncio.Queue[T]):
         return item
 
     async def _wait(self, waiters: _Waiters, is_ready: Any) -> None:
-        """Wait for a turn; whoever is cancelled in his turn wakes the next."""
+        """Wait for a turn; a task that is cancelled in its turn wakes the next."""
         waiter = self._get_loop().create_future()
         waiters.append(waiter)
         try:

@@ -1,19 +1,20 @@
 """Drop-ins for the queues of the standard library's `multiprocessing`.
 
-They are made of channels between processes, so they have no feeder thread: what `put` has returned
-for is in the queue, and arrives even if this process is killed then. Who is killed holds nobody up:
+They are made of channels between processes, so they have no feeder thread: once `put` has returned,
+the object is in the queue, and arrives even if this process is killed then. Killing a process does
+not block the others:
 
 - An unbounded queue is one channel, and nothing else.
 - `maxsize` counts messages, of which a ring knows nothing: it counts slots. So there is a second
-  channel with a *place* for each message. `put` looks at a place, sends, and only then takes it
-  away; `get` keeps a message for itself, gives a place, and only then takes the message off. What a
-  dead process looked at, or kept, comes again. So no place is ever lost. A kill just between two
-  of these steps leaves one too many, which is taken away when the queue is next empty.
+  channel with a *place* for each message. `put` peeks at a place, sends, and only then releases
+  it; `get` peeks at a message, adds a place, and only then releases the message. What a dead
+  process had peeked at comes again. So no place is ever lost. A kill just between two of these
+  steps leaves one too many, which is taken away when the queue is next empty.
 - `task_done` and `join` count in a channel, too, with one message for each task that is not done.
-  Under `multiprocessing`'s locks whoever dies while he has one stops all others. Who takes the last
-  message wakes those in `join`; in case he is killed just then, they look once a second. A task
-  whose worker is killed is never done, nor is one whose producer is killed inside `put`: `join`
-  waits for them, as that of the standard library does.
+  Under `multiprocessing`'s locks a process that dies while it holds one stops all others. The
+  process that takes the last message wakes those in `join`; in case it is killed just then, they
+  check once a second. A task whose worker is killed is never done, nor is one whose producer is
+  killed inside `put`: `join` waits for them, as that of the standard library does.
 
 Example:
     >>> import multiprocessing
@@ -63,7 +64,7 @@ MOST_TASKS = 1 << 22
 SPARE_PLACES = 8192
 """Of the ring that counts messages: see `_places`."""
 LOOK_AGAIN = 1.0
-"""Seconds after which `join` looks whether it was woken by somebody who died before he could."""
+"""Seconds after which `join` checks whether the process that was to wake it has died."""
 
 _TOKEN = 0
 _NOTHING = object()

@@ -71,7 +71,7 @@ class Sending:
             TypeError: Another dtype.
             ValueError: More than one dimension.
 
-        What is raised while sending has an attribute `sent`: how many of the items went.
+        An exception raised while sending has an attribute `sent`: how many items were sent.
 
         Example:
             >>> import bchan, numpy as np
@@ -92,7 +92,7 @@ class Sending:
             batch: As for `send_batch`.
 
         Returns:
-            How many went.
+            How many items were sent.
 
         Raises:
             Closed: The channel or this handle was closed.
@@ -126,8 +126,8 @@ class Reserving:
             timeout: Seconds to wait at most; None for ever.
 
         Returns:
-            Writable one-dimensional array over the ring itself, 1 to n long, with whatever was
-            there before.
+            Writable one-dimensional array over the ring itself, 1 to n long, with arbitrary
+            contents.
 
         Raises:
             TimeoutError: The ring stayed full.
@@ -167,7 +167,7 @@ class Reserving:
         """
 
     def commit(self, /, n: int | None = None) -> None:
-        """Send the first n slots of the reservation, and ends it.
+        """Send the first n slots of the reservation, and end it.
 
         Args:
             n: Slots to send, 0 to the reservation's length; None for all.
@@ -188,7 +188,7 @@ class Reserving:
         """
 
     def abort(self, /) -> None:
-        """End the reservation and sends nothing.
+        """End the reservation and send nothing.
 
         Raises:
             RuntimeError: No reservation is open.

@@ -109,8 +109,8 @@ class Receiving:
     def receive(self, /, timeout: float | None = None) -> Any:
         """Receive one object, waiting for it.
 
-        Unpickling runs what whoever can write to the channel's memory wants run. If it raises, the
-        object is gone.
+        Unpickling can run any code chosen by a process that can write to the channel's memory. If
+        it raises, the object is gone.
 
         Args:
             timeout: Seconds to wait at most; None for ever.

@@ -48,7 +48,7 @@ def ls(options: Namespace) -> None:
 
 
 def info(options: Namespace) -> None:
-    """Tell all about the channel NAME: what it is, who has it, who died."""
+    """Describe the channel NAME: what it is, and which processes have it or died."""
     found = facts(options.name)
     if options.json:
         _write_json(found)
