@@ -7,8 +7,11 @@ import multiprocessing as mp
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import time
+import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from bchan import Channel, Closed, EndOfChannel
+from bchan import Channel, Closed, EndOfChannel, _reaching
 from bchan._types import Mode
 from tests.support import DEADLINE, Task, end, leaving_nothing, start, until, until_parked
 from tests.test_processes import program
@@ -510,6 +513,65 @@ def test_starts_are_noticed_once_however_many_threads_make_the_first_channel() -
     assert done.stdout == f"{[[7]] * 8}\n", done.stderr
 
 
+class _Lazy:
+    """A proxy whose class can't be asked for, as those of web frameworks outside of a request."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise RuntimeError("outside of a request")
+
+
+def _dead_proxy() -> object:
+    holder = _Holder(None)
+    return weakref.proxy(holder)
+
+
+class _Renamed(mp.get_context("fork").Process):  # type: ignore[misc]
+    """A process whose attributes have the names of those of its base."""
+
+    def __init__(self, tx: Any) -> None:
+        super().__init__()
+        self._tx, self._args, self._kwargs = tx, 42, None
+
+    def run(self) -> None:
+        kill_itself()
+
+
+@pytest.mark.parametrize("odd", [_Lazy, _dead_proxy])
+def test_a_producer_beside_an_argument_that_cannot_be_asked_for_its_class_is_its_childs(
+    odd: Callable[[], object],
+) -> None:
+    ch = shared()
+    tx = ch.producer()
+    start(mp.get_context("fork"), nothing, odd(), [odd()], tx).join(DEADLINE)
+    until(lambda: tx.closed, SOON)
+
+
+def test_a_producer_of_a_process_with_attributes_of_its_bases_names_is_its_childs() -> None:
+    ch = shared()
+    process = _Renamed(tx := ch.producer())
+    process.start()
+    process.join(DEADLINE)
+    until(lambda: tx.closed, SOON)
+
+
+def test_a_fork_looks_at_a_bounded_number_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Counter[str]()
+    held_by = _reaching._held_by
+
+    def counted(thing: object) -> Any:
+        looked["at"] += 1
+        return held_by(thing)
+
+    monkeypatch.setattr(_reaching, "_held_by", counted)
+    monkeypatch.setattr(_reaching, "_MOST", 1000)
+    ch = shared()
+    tx = ch.producer()
+    process = mp.get_context("fork").Process(target=nothing, args=(tx, [[i] for i in range(5000)]))
+    assert [handle for handle, _ in _reaching.handles_of(process)] == [tx]
+    assert looked["at"] <= 2000, "1000 for each of the two searches"
+
+
 # Closing, and being late.
 
 
@@ -670,6 +732,42 @@ def test_a_handle_that_was_dropped_stays_for_the_child_of_a_fork() -> None:
     os.waitpid(child, 0)
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_child_that_became_another_program_keeps_no_handle(is_before: bool) -> None:
+    ch = shared()
+    tx, rx = ch.producer(), ch.consumer()
+    (go, going), (became, becoming) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(go, 1)
+        os.execv("/bin/sleep", ["sleep", str(DEADLINE)])  # noqa: S606
+    os.close(becoming)
+    if is_before:
+        os.write(going, b"!")
+        # Closed as the child executes the program.
+        assert os.read(became, 1) == b""
+    del tx
+    os.write(going, b"!")
+    with pytest.raises(EndOfChannel):
+        rx.receive(timeout=SOON)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for fd in (go, going, became):
+        os.close(fd)
+
+
+def test_a_program_that_a_process_starts_keeps_no_handle() -> None:
+    ch = shared()
+    tx, rx = ch.producer(), ch.consumer()
+    # With something to do before, it is forked as any child is.
+    sleep = subprocess.Popen(["/bin/sleep", str(DEADLINE)], preexec_fn=os.setsid)
+    del tx
+    with pytest.raises(EndOfChannel):
+        rx.receive(timeout=SOON)
+    sleep.kill()
+    sleep.wait(DEADLINE)
 
 
 def test_what_the_dead_had_pickled_says_closed() -> None:

@@ -44,19 +44,19 @@ _noticing = threading.Lock()
 
 def notice_starts() -> None:
     """Have processes that are started from now on take along the handles passed to them."""
-    if _is_noticed(popen_fork):
+    if _is_noticed():
         return
     with _noticing:
-        if not _is_noticed(popen_fork):
-            _notice(popen_fork)
+        if not _is_noticed():
+            _notice()
 
 
-def _is_noticed(popen_fork: Any) -> bool:
+def _is_noticed() -> bool:
     return hasattr(popen_fork.Popen.__init__, "_bchan")
 
 
-def _notice(popen_fork: Any) -> None:
-    popen = popen_fork.Popen
+def _notice() -> None:
+    popen: Any = popen_fork.Popen
     popen.__init__ = _noticed(popen.__init__)
     os.register_at_fork(before=_before_fork, after_in_child=_in_child)
 

@@ -6,7 +6,7 @@ import types
 import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from bchan import _core
 
@@ -82,9 +82,17 @@ def _direct(process: object) -> Iterator[Any]:
     from bchan._handle import Handle
 
     attributes = vars(process)
-    args, kwargs = attributes.get("_args", ()), attributes.get("_kwargs", {})
-    things = {id(thing): thing for thing in (*attributes.values(), *args, *kwargs.values())}
-    return (thing for thing in things.values() if isinstance(thing, Handle))
+    # A subclass may have attributes of the same names that are something else.
+    args, kwargs = attributes.get("_args"), attributes.get("_kwargs")
+    given = [*attributes.values(), *(args if _is(args, tuple, list) else ())]
+    given += kwargs.values() if _is(kwargs, dict) else ()
+    things = {id(thing): thing for thing in given}
+    return (thing for thing in things.values() if _is(thing, Handle))
+
+
+def _is(thing: object, *classes: type) -> TypeGuard[Any]:
+    """As `isinstance`, but runs nothing of the object's own, as a proxy's `__class__` is."""
+    return issubclass(type(thing), classes)
 
 
 def _search(roots: Iterable[object], within: object) -> tuple[list[Any], list[object]]:
@@ -94,27 +102,25 @@ def _search(roots: Iterable[object], within: object) -> tuple[list[Any], list[ob
     handles: list[Any] = []
     owners: list[object] = []
     seen: dict[int, object] = {}
-    level: list[object] = list(roots)
-    while level and len(seen) < _MOST:
-        found: list[object] = []
-        for thing in level:
-            if isinstance(thing, _LEAVES) or id(thing) in seen:
-                continue
-            seen[id(thing)] = thing
-            if isinstance(thing, Handle):
-                handles.append(thing)
-            elif within is None or thing is within or isinstance(thing, _PLAIN):
-                found.extend(_held_by(thing))
-            elif isinstance(thing, types.MethodType):
-                found.extend((thing.__self__, thing.__func__))
-            else:
-                owners.append(thing)
-        level = found
+    queue: deque[object] = deque(roots)
+    while queue and len(seen) < _MOST:
+        thing = queue.popleft()
+        if _is(thing, *_LEAVES) or id(thing) in seen:
+            continue
+        seen[id(thing)] = thing
+        if _is(thing, Handle):
+            handles.append(thing)
+        elif within is None or thing is within or _is(thing, *_PLAIN):
+            queue.extend(_held_by(thing))
+        elif _is(thing, types.MethodType):
+            queue += (thing.__self__, thing.__func__)
+        else:
+            owners.append(thing)
     return handles, owners
 
 
 def _held_by(thing: Any) -> Iterable[object]:
     """What it refers to; of a function what it was given, not the globals of its module."""
-    if isinstance(thing, types.FunctionType):
+    if _is(thing, types.FunctionType):
         return [thing.__closure__, thing.__defaults__, thing.__kwdefaults__]
     return gc.get_referents(thing)

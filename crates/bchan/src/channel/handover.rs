@@ -118,10 +118,10 @@ impl Desk {
             return;
         }
         self.lists().left.push(Left { seated, forks });
-        // Each of them, so that the last one's death is noticed.
+        // Each of them, so that the end of the last one is noticed, and that it executes another program.
         let children = process::living_children();
         let younger = children.iter().filter(|(_, forked)| *forked >= forks);
-        let watched = younger.filter(|(child, _)| self.watch(*child, Lifeline::UNKNOWN));
+        let watched = younger.filter(|(child, _)| self.watch(*child, Lifeline::NONE));
         if watched.count() < children.len() || children.is_empty() {
             self.leave_all();
         }
@@ -179,14 +179,16 @@ impl Survivor for Desk {
     /// Nobody waits for it.
     fn rouse(&self) {}
 
-    /// As long as a handle is on its way to that child.
+    /// As long as a handle is on its way to that child, or left for whichever comes for it.
     fn is_concerned(&self, child: Owner) -> bool {
         let mut lists = self.lists();
         let settled = lists.take_settled();
         let over = lists.take(|passage| passage.child == Some(child) && passage.promises.is_empty());
-        let is_concerned = lists.passages.iter().any(|passage| passage.child == Some(child));
+        let left: Vec<Left> = lists.left.extract_if(.., |left| !left.seated.is_fresh()).collect();
+        let is_promised = lists.passages.iter().any(|passage| passage.child == Some(child));
+        let is_concerned = is_promised || !lists.left.is_empty();
         drop(lists);
-        drop((settled, over));
+        drop((settled, over, left));
         is_concerned
     }
 }

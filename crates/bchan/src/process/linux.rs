@@ -92,9 +92,12 @@ pub(crate) fn living_children() -> Vec<(Owner, u32)> {
     children.map(|child| (child, u32::MAX)).collect()
 }
 
+/// A child that may have what it had as it was forked: not one that has become another program since.
 fn living_child(pid: u32) -> Option<Owner> {
     let status = Status::of(pid)?;
-    (!status.is_over && status.parent == std::process::id()).then(|| status.owner(pid))
+    let child = status.owner(pid);
+    let is_alive = !status.is_over && status.parent == std::process::id();
+    (is_alive && child.may_run_this_program()).then_some(child)
 }
 
 /// To be called before this process forks: ends the thread that watches other processes.

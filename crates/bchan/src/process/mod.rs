@@ -165,6 +165,12 @@ impl Owner {
         Self(self.0 & !image)
     }
 
+    /// Whether it runs the program of this process, or nobody can tell.
+    #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
+    fn may_run_this_program(self) -> bool {
+        self.image() == 0 || self.image() == Self::this().image()
+    }
+
     /// Whether anything is known but its id.
     #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
     fn is_start_known(self) -> bool {
