@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -152,6 +153,7 @@ CALLS: dict[str, Callable[[str], object]] = {
     "sweep": lambda _: _names.sweep(),
     "find": _names.find,
     "attach": Channel.attach,
+    "make": lambda name: Channel("u8", name=name),
     "claim": lambda name: _names.claim(name, 0),
     "holders": _names.holders,
     "remove": lambda name: _names.remove(name, force=False),
@@ -167,7 +169,7 @@ def test_a_process_without_descriptors_takes_no_living_channel_for_dead(
             told = in_child(partial(_with_descriptors_left, left, partial(CALLS[call], name)))
             if "Error" in told:
                 assert f"OSError {errno.EMFILE} " in told or "FileExistsError" in told
-                assert name in told or call in ("names", "sweep"), "what it is about"
+                assert name in told or call in ("names", "sweep", "make"), "what it is about"
             assert file_of(name).exists()
             assert file_of(name + "-2").exists()
         assert f"OSError {errno.EMFILE} " in in_child(
@@ -175,6 +177,14 @@ def test_a_process_without_descriptors_takes_no_living_channel_for_dead(
         ), "the error says what is missing"
         assert Channel.attach(name).receive() == 7
         assert [holder.pid for holder in _names.holders(name).alive] == [maker.pid]
+
+
+@pytest.mark.parametrize("dtype", ["u8", bytes, object])
+def test_a_channel_that_finds_no_descriptor_says_so(dtype: Any) -> None:
+    make = partial(Channel, dtype, shared=True)
+    told = in_child(partial(_with_descriptors_left, 0, make))
+    assert told.startswith(f"OSError {errno.EMFILE} ")
+    assert os.strerror(errno.EMFILE) in told
 
 
 DROP = """

@@ -100,6 +100,24 @@ def test_the_native_module_may_be_imported_twice() -> None:
     assert ended.stdout == "5\n"
 
 
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "ModuleNotFoundError"])
+def test_what_ends_the_import_of_numpy_ends_the_import_of_bchan(error: str) -> None:
+    program = f"""
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "numpy":
+            raise {error}("no numpy")
+sys.meta_path.insert(0, Finder())
+try:
+    import bchan
+except {error} as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "no numpy\n", done.stderr
+
+
 def test_errors_are_of_one_family() -> None:
     assert issubclass(bchan.Closed, bchan.ChannelError)
     assert issubclass(bchan.EndOfChannel, bchan.ChannelError)

@@ -29,6 +29,7 @@ pub(crate) fn from_config(error: &ConfigError) -> PyErr {
         ConfigError::Memory { .. } | ConfigError::Map { .. } | ConfigError::OutOfMemory => {
             PyMemoryError::new_err(error.to_string())
         }
+        ConfigError::File { number, .. } => PyOSError::new_err((*number, error.to_string())),
         ConfigError::NotShareable => PyNotImplementedError::new_err(error.to_string()),
         ConfigError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),

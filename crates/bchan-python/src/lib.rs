@@ -117,6 +117,8 @@ mod _core {
         let py = module.py();
         module.add("NOTHING", crate::turns::make_nothing(py)?)?;
         module.add("MOST_CASES", bchan::most_cases())?;
+        // First, for Ctrl-C may come meanwhile, and to find the functions must not fail.
+        py.import("numpy.lib")?;
         // NumPy's functions are found now: later there may be no memory for it.
         drop(numpy::dtype::<u64>(py));
         crate::gate::watch_forks();

@@ -53,6 +53,13 @@ pub enum ConfigError {
     },
     /// The process has no memory left.
     OutOfMemory,
+    /// The system refused a descriptor for memory that processes share.
+    File {
+        /// The number of its error.
+        number: i32,
+        /// The system's reason.
+        reason: String,
+    },
     /// The system refused the memory map.
     Map {
         /// Bytes of address space that were asked for.
@@ -84,6 +91,7 @@ impl fmt::Display for ConfigError {
             Self::NotShareable => write!(f, "channels between processes need Linux"),
             Self::Unwatchable(reason) => write!(f, "{reason}"),
             Self::Foreign { reason } => write!(f, "this is no channel to attach to: {reason}"),
+            Self::File { reason, .. } => write!(f, "no memory for processes to share: {reason}"),
             Self::Map { bytes, reason } => {
                 write!(f, "no memory map of {bytes} bytes to be had: {reason}")
             }

@@ -98,14 +98,14 @@ impl Segment {
     pub(super) fn new_shared(geometry: &Geometry) -> Result<Self, ConfigError> {
         let bytes = geometry.total_bytes();
         let refused = |reason: String| ConfigError::Map { bytes, reason };
-        let made = || -> rustix::io::Result<OwnedFd> {
-            let file = memfd_create(MAP_NAME, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let file =
+            memfd_create(MAP_NAME, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(no_file)?;
+        let sized = || -> rustix::io::Result<()> {
             rustix::fs::fchmod(&file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
             ftruncate(&file, bytes)?;
-            fcntl_add_seals(&file, Self::SEALS)?;
-            Ok(file)
+            fcntl_add_seals(&file, Self::SEALS)
         };
-        let file = made().map_err(|error| refused(error.to_string()))?;
+        sized().map_err(|error| refused(error.to_string()))?;
         let map = Map::of_file(&file, bytes).map_err(refused)?;
         Ok(Self { map, file: Some(file) })
     }
@@ -178,6 +178,13 @@ impl Segment {
         }
         Some(Mirror(home))
     }
+}
+
+/// What is missing but memory, descriptors say.
+fn no_file(error: rustix::io::Errno) -> ConfigError {
+    let reason = error.to_string();
+    let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
+    ConfigError::File { number: error.raw_os_error(), reason }
 }
 
 /// A ring mapped twice in a row.
