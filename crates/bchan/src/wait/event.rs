@@ -209,11 +209,14 @@ impl Event<'_> {
         self.wake(Whom::One);
     }
 
-    /// As [`notify`](Self::notify), for what is left by one that took something. A task that was woken before and is
-    /// on its way looks, and passes on in turn what it leaves.
+    /// As [`notify`](Self::notify), for what is left by one that took something. A waiter that was woken before and
+    /// is on its way looks, and passes on in turn what it leaves.
     #[cold]
     pub(crate) fn pass_on(self) {
-        if !self.alarms.is_one_on_its_way(self.line()) {
+        // AcqRel, and a write that changes nothing: whoever takes the wake-up that is seen here does so after it, and
+        // sees what is left.
+        let is_one_woken = self.words.state.fetch_add(0, Ordering::AcqRel) & WOKEN_MASK != 0;
+        if !is_one_woken && !self.alarms.is_one_on_its_way(self.line()) {
             self.wake(Whom::One);
         }
     }
