@@ -378,10 +378,11 @@ def test_every_loop_serves_in_order(backend: str, options: dict[str, Any], share
             async with anyio.create_task_group() as tasks:
                 for me in range(5):
                     tasks.start_soon(receive, me)
-                    await anyio.sleep(0.01)
+                    await anyio.wait_all_tasks_blocked()
                 for n in range(5):
                     await ch.asend(n)
-                    await anyio.sleep(0.01)
+                    while len(received) <= n:
+                        await anyio.sleep(0.001)
 
     anyio.run(main, backend=backend, backend_options=options)
     assert received == [(n, n) for n in range(5)]
