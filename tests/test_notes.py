@@ -92,7 +92,7 @@ def bytes_of(note: Any) -> bytes:
 @pytest.mark.parametrize("kind", NONSENSE)
 def test_a_note_of_nonsense_is_a_value_error(kind: str) -> None:
     note = bytes_of(NONSENSE[kind])[:3072]
-    with pytest.raises(ValueError, match="this is no channel to attach to"):
+    with pytest.raises(ValueError, match="not a channel to attach to"):
         attached(note)
 
 

@@ -107,7 +107,7 @@ def test_rm_refuses_a_name_in_use_unless_it_is_forced(channel: Channel) -> None:
     assert refused.code == 1
     assert re.fullmatch(
         rf"Error: .*{name!r}.* process {os.getpid()}; "
-        r"--force takes the name away, they keep it\n",
+        r"--force removes the name, they keep the channel\n",
         refused.err,
     )
     assert run("rm", "--force", name).code == 0

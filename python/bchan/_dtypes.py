@@ -34,8 +34,8 @@ def encode(dtype: Dtype, nested: int = 0) -> Any:
         code = ("metadata", code, metadata)
     if nested == 0 and not _is_told(dtype, code):
         raise TypeError(
-            "dtype must be one that other processes can be told of in a shared channel, which is "
-            "NumPy's own or ml_dtypes', with metadata of plain Python literals if any, got "
+            "dtype must be one of NumPy or ml_dtypes in a shared channel, with metadata of plain "
+            "Python literals if any, so that other processes can have it, got "
             f"{dtype!r} of {dtype.type.__module__}"
         )
     return code

@@ -98,7 +98,7 @@ def find(name: str, memory: Memory | None = None) -> Found:
     content = _understood(entry, text)
     if memory not in (None, content.memory):
         raise FileNotFoundError(
-            f"the channel that was named {name!r} has lost the name, which is another one's now"
+            f"the channel that was named {name!r} has lost the name to another channel"
         )
     holders = content.holders()
     refused = holders.unknown.copy()

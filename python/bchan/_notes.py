@@ -58,7 +58,7 @@ class Note(NamedTuple):
             return cls._of(ast.literal_eval(note.decode()))
         except _OF_NONSENSE as error:
             raise ValueError(
-                f"this is no channel to attach to: its note is {note[:100]!r}: "
+                f"not a channel to attach to: its metadata is {note[:100]!r}: "
                 f"{type(error).__name__}: {str(error)[:100]}"
             ) from error
 

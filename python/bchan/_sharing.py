@@ -70,7 +70,7 @@ def look(fd: int) -> "Channel":
     try:
         return Channel._of_note(note, fd)
     except (TypeError, OverflowError, ValueError) as error:
-        raise ValueError(f"this is no channel to attach to: {error}") from error
+        raise ValueError(f"not a channel to attach to: {error}") from error
 
 
 def look_for(name: str, memory: tuple[int, int] | None = None) -> "tuple[Channel, Holders]":

@@ -75,7 +75,7 @@ pub(crate) fn checked_alarm(is_ready: bool) -> PyResult<bool> {
     if !is_ready {
         bchan::wait::check_alarms().map_err(|error| {
             PyRuntimeError::new_err(format!(
-                "can't start the thread that waits for other processes in an event loop's stead: {error}"
+                "can't start the thread that waits for other processes on behalf of event loops: {error}"
             ))
         })?;
     }

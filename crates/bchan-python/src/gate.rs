@@ -236,8 +236,8 @@ impl Gate {
             CLOSED => self.closed(),
             state => check_process(state & !BUSY, what).err().unwrap_or_else(|| {
                 PyRuntimeError::new_err(format!(
-                    "this {what} is in use by another thread, or by the call that this one came in the \
-                     midst of; one thread at a time may use a {what}, and each thread can have its own"
+                    "this {what} is in use by another thread, or by the call that this one \
+                     interrupts; one thread at a time may use a {what}, and each thread can have its own"
                 ))
             }),
         }

@@ -85,15 +85,15 @@ impl fmt::Display for ConfigError {
                 write!(f, "one ring needs {needed} bytes, this machine has {available} bytes of memory")
             }
             Self::Note { value, limit } => {
-                write!(f, "the note must be at most {limit} bytes, got {value}")
+                write!(f, "metadata must be at most {limit} bytes, got {value}")
             }
             Self::OutOfMemory => write!(f, "out of memory"),
             Self::NotShareable => write!(f, "channels between processes need Linux"),
             Self::Unwatchable(reason) => write!(f, "{reason}"),
-            Self::Foreign { reason } => write!(f, "this is no channel to attach to: {reason}"),
+            Self::Foreign { reason } => write!(f, "not a channel to attach to: {reason}"),
             Self::File { reason, .. } => write!(f, "no memory for processes to share: {reason}"),
             Self::Map { bytes, reason } => {
-                write!(f, "no memory map of {bytes} bytes to be had: {reason}")
+                write!(f, "no memory map of {bytes} bytes: {reason}")
             }
         }
     }

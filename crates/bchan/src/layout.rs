@@ -81,7 +81,7 @@ impl Identity {
         }
         if (self.version, self.header_size) != (ours.version, ours.header_size) {
             return Err(format!(
-                "its layout is version {} with a header of {} bytes, this build's is {} with {}",
+                "its layout is version {} with a header of {} bytes, this build needs version {} with {} bytes",
                 self.version, self.header_size, ours.version, ours.header_size
             ));
         }

@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> None:
     for parser in (telling, removing):
         parser.add_argument("name", metavar="NAME")
     removing.add_argument(
-        "--force", action="store_true", help="also if processes have it; they keep it"
+        "--force", action="store_true", help="even if processes have the channel, which keep it"
     )
 
 
@@ -48,7 +48,7 @@ def ls(options: Namespace) -> None:
 
 
 def info(options: Namespace) -> None:
-    """Describe the channel NAME: what it is, and which processes have it or died."""
+    """Describe the channel NAME: its kind, its counters, its processes."""
     found = facts(options.name)
     if options.json:
         _write_json(found)
@@ -59,11 +59,13 @@ def info(options: Namespace) -> None:
 
 
 def rm(options: Namespace) -> None:
-    """Take the name NAME away from its channel."""
+    """Remove the name NAME of a channel."""
     try:
         _names.remove(options.name, force=options.force)
     except FileExistsError as error:
-        hint = "" if "--force" in str(error) else "; --force takes the name away, they keep it"
+        hint = (
+            "" if "--force" in str(error) else "; --force removes the name, they keep the channel"
+        )
         raise FileExistsError(f"{error}{hint}") from error
 
 
