@@ -758,6 +758,29 @@ def test_a_child_that_became_another_program_keeps_no_handle(is_before: bool) ->
         os.close(fd)
 
 
+def test_a_child_finds_what_was_left_for_it_after_more_forks_than_are_counted() -> None:
+    ch = shared()
+    tx, rx = ch.producer(), ch.consumer()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(reader, 1)
+        tx.send(7)
+        tx.close()
+        os._exit(0)
+    for _ in range(1100):
+        other = os.fork()
+        if other == 0:
+            os._exit(0)
+        os.waitpid(other, 0)
+    del tx
+    os.write(writer, b"!")
+    assert list(rx) == [7]
+    os.waitpid(child, 0)
+    os.close(reader)
+    os.close(writer)
+
+
 def test_a_program_that_a_process_starts_keeps_no_handle() -> None:
     ch = shared()
     tx, rx = ch.producer(), ch.consumer()

@@ -4,7 +4,9 @@ use std::fs;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::process::{Pid, test_kill_process};
 
 use super::Owner;
 use super::lifeline::Lifeline;
@@ -45,6 +47,18 @@ struct Children {
 }
 
 const CHILDREN_KNOWN: usize = 1022;
+
+impl Children {
+    /// A place for this process: not that of a child that may live, as long as there is another.
+    fn place(&self) -> usize {
+        let next = || self.placed.fetch_add(1, Ordering::Relaxed) as usize % CHILDREN_KNOWN;
+        let is_free = |&place: &usize| {
+            let child = Pid::from_raw(self.known[place].load(Ordering::Relaxed) as u32 as i32);
+            child.is_none_or(|child| test_kill_process(child) == Err(Errno::SRCH))
+        };
+        (0..CHILDREN_KNOWN).map(|_| next()).find(is_free).unwrap_or_else(next)
+    }
+}
 
 /// The page of this process; null until it has something that a child may inherit.
 static CHILDREN: AtomicPtr<Children> = AtomicPtr::new(std::ptr::null_mut());
@@ -123,7 +137,7 @@ pub(super) fn after_fork_in_child() {
     let forks = FORKS.fetch_add(1, Ordering::Relaxed);
     THIS.store(0, Ordering::Relaxed);
     if let Some(children) = children() {
-        let place = children.placed.fetch_add(1, Ordering::Relaxed) as usize % CHILDREN_KNOWN;
+        let place = children.place();
         let known = u64::from(forks) << u32::BITS | u64::from(std::process::id());
         children.known[place].store(known, Ordering::Relaxed);
         // Release: pairs with the Acquire in `living_children`.
