@@ -23,7 +23,7 @@ class Alarm(Protocol):
 
 
 class _Eventfd:
-    """An eventfd, which is closed when nobody will wait for it: a loop may go before its tasks."""
+    """An eventfd, closed when no task will wait for it: a loop may end before its tasks."""
 
     fd = -1
     """Of one that could not be made."""

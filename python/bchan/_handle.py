@@ -26,7 +26,7 @@ class Handle(Closing):
     """A handle, which can be passed to another process as long as it was never used.
 
     Passed to a child process that is started, it is the child's: it counts as closed once the child
-    is gone, used or not. Closed by its maker it is closed for all who have a copy.
+    is gone, used or not. Closed by its maker it is closed for all copies.
 
     The native class comes after it among the bases. The class of both has the slot `_channel`:
     only one of the bases may have any.

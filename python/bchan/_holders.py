@@ -40,7 +40,7 @@ class Holder(NamedTuple):
 
 
 class Holders(NamedTuple):
-    """What is known of those who have put themselves down; the dead are left out."""
+    """What is known of the processes that have registered; the dead are left out."""
 
     alive: list[Holder]
     unknown: list[tuple[Holder, OSError]]

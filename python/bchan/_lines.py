@@ -1,7 +1,7 @@
 """Waiting in line: tasks, and threads that wait by an eventfd, until an operation is done.
 
-First come, first served: whoever is woken does its operation first and leaves the line after that.
-Woken in vain, because a newcomer was faster, it waits on at its old place.
+First come, first served: a task that is woken does its operation first and leaves the line after
+that. Woken in vain, because a newcomer was faster, it waits on at its old place.
 """
 
 import os
@@ -34,7 +34,7 @@ class _SharedHandle(Protocol):
 
 _lock = threading.RLock()
 _alarms: Final[dict[int, list[int]]] = {}
-"""For each handle that is waited with, by its id, the alarms of those who wait, oldest first."""
+"""For each handle that tasks wait with, by its id, their alarms, oldest first."""
 
 
 def _begin_anew() -> None:
@@ -48,7 +48,7 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 
 def rouse(handle: object) -> None:
-    """Have all look who wait with a handle: it was closed."""
+    """Wake all tasks that wait with a handle: it was closed."""
     with _lock:
         for fd in _alarms.get(id(handle), ()):
             os.eventfd_write(fd, 1)
@@ -59,7 +59,7 @@ class _Place:
 
     def __init__(self, operations: Sequence[Operation], fd: int) -> None:
         self._operations, self._fd = operations, fd
-        # A channel itself wakes the next one. What a handle has to itself it tells nobody.
+        # A channel itself wakes the next one. A handle's own messages concern no other.
         self._handles = {id(it.who): it.who for it in operations if hasattr(it.who, "_must_look")}
         with _lock:
             for handle in self._handles:
@@ -79,7 +79,7 @@ class _Place:
 
     def _leave(self, key: int, handle: _SharedHandle) -> None:
         with _lock:
-            # In the child of a fork there is nobody.
+            # In the child of a fork there is no other task.
             others = _alarms.get(key, [])
             if self._fd in others:
                 others.remove(self._fd)

@@ -187,10 +187,10 @@ def holders(name: str) -> Holders:
 
 
 def names() -> list[str]:
-    """All names of this user's channels that somebody has, or may have.
+    """All names of this user's channels that a process has, or may have.
 
     Raises:
-        OSError: It can't be told, for want of descriptors say.
+        OSError: That can't be determined, as for want of descriptors.
     """
     return sorted(entry.name for entry in _entries() if _is_taken(entry))
 
@@ -202,7 +202,7 @@ def sweep() -> None:
 
 
 def _is_taken(entry: Entry) -> bool:
-    """Whether somebody has a name, or may have it; if all are gone, it goes, too."""
+    """Whether a process has a name, or may have it; if all are gone, the name is removed."""
     try:
         text = _registry.read(entry)
     except OSError as error:
@@ -237,7 +237,7 @@ def _understood(entry: Entry, text: bytes) -> Content:
 
 
 def _refuse_if_taken(entry: Entry, content: Content | None) -> None:
-    """Raise if somebody has the name, or may have it."""
+    """Raise if a process has the name, or may have it."""
     remedy = f"`bchan rm --force {entry.name}` removes it"
     if content is None:
         raise FileExistsError(f"{entry.path} is not of this version of bchan; {remedy}")

@@ -52,7 +52,7 @@ def handles_of(process: object) -> Iterator[tuple[Any, bool]]:
 
     Of several that are alike a child may be meant to choose its own, as others choose theirs. And
     an object, or a method with it, brings all along that the object has, which the parent may go on
-    to use: so a consumer of that object is lent, for kept by the parent it holds nobody up.
+    to use: so a consumer of that object is lent: kept by the parent, it delays no other.
     """
     seen: set[int] = set()
     direct = list(_direct(process))

@@ -63,7 +63,7 @@ class Content(NamedTuple):
         starts = range(_HEAD_BYTES, len(text), _RECORD_BYTES)
         records = [text[at : at + _RECORD_BYTES] for at in starts]
         slots = [_holder(record) for record in records]
-        # A new file has a record at once: if there is none, somebody cut it.
+        # A new file has a record at once: if there is none, it was truncated.
         is_whole = bool(records) and all(
             holder is not None or record == _FREE
             for holder, record in zip(slots, records, strict=True)

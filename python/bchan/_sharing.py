@@ -59,7 +59,7 @@ def _of_copy(copy: Any) -> "Channel":
 
 
 def look(fd: int) -> "Channel":
-    """The channel of a descriptor, which stays the caller's; nobody finds it through this one.
+    """The channel of a descriptor, which stays the caller's; no process finds it through this one.
 
     Raises:
         ValueError: Memory that holds no channel, or one that is not what its note says.

@@ -328,9 +328,9 @@ class Queue(Generic[T]):
         return item
 
     def _settle(self, place: Consumer, places: Channel) -> None:
-        """Take away the places that are too many since somebody died; where there are no messages.
+        """Remove surplus places, left by a death, when there are no messages.
 
-        Only a claim proves that they are: who has more than `maxsize` places in his hands.
+        Only a claim proves that there are any: one of more than `maxsize` places.
         """
         deaths = places.stats().deaths
         while deaths != self._deaths_settled:
@@ -408,7 +408,7 @@ class JoinableQueue(Queue[T]):
         while len(self._tasks):
             with suppress(TimeoutError):
                 self._all_done.receive(LOOK_AGAIN)
-        # For another who waits.
+        # For another process that waits.
         self._all_done.try_send(_TOKEN)
 
     def _send(self, obj: T, deadline: float | None) -> bool:
@@ -472,8 +472,8 @@ def _channel_of(max_bytes: int) -> PickledChannel:
 def _places(n: int) -> Channel:
     """A channel with n places; see the module.
 
-    A ring can't get further ahead of one who stands still while he looks at a place than a lap. So
-    it is long: `get` shall not wait for him, nor for who clears up after him if he died.
+    A ring can't get further than a lap ahead of a process that has stopped while it peeks at a
+    place. So it is long: `get` must not wait for that process, nor for recovery if it died.
     """
     places = Channel("u1", 2 * n + SPARE_PLACES, shared=True)
     places.send_batch(np.full(n, _TOKEN, dtype="u1"))

@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 def standard_queue() -> ModuleType:
-    """Find the module, or make a copy of it that nobody has patched."""
+    """Find the module, or make a copy of it that is not patched."""
     if all(kind.__module__ == "queue" for kind in (queue.LifoQueue, queue.PriorityQueue)):
         return queue
     spec = find_spec("queue")

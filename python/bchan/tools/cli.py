@@ -68,7 +68,7 @@ def _run(options: Namespace) -> None:
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Nobody reads on. What is left in the buffer must not fail again at the end.
+        # The reader has gone. What is left in the buffer must not fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (OSError, ValueError) as error:
