@@ -7,8 +7,6 @@ pub(crate) struct Lifeline(pub(crate) u64);
 impl Lifeline {
     #[cfg_attr(loom, allow(dead_code))]
     pub(crate) const NONE: Self = Self(1);
-    #[cfg_attr(loom, allow(dead_code))]
-    pub(crate) const UNKNOWN: Self = Self(0);
 
     pub(crate) fn mine() -> Self {
         Self(0)
