@@ -59,7 +59,7 @@ class _Place:
 
     def __init__(self, operations: Sequence[Operation], fd: int) -> None:
         self._operations, self._fd = operations, fd
-        # A channel itself wakes the next one. A handle's own messages concern no other.
+        # A channel itself wakes the next one. A handle announces no messages that it keeps.
         self._handles = {id(it.who): it.who for it in operations if hasattr(it.who, "_must_look")}
         with _lock:
             for handle in self._handles:
