@@ -12,7 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from fractions import Fraction
+from typing import Any, cast
 
 import pytest
 
@@ -606,3 +607,13 @@ def test_selects_and_plain_calls_on_the_same_channels_lose_nothing(dtype: Any) -
         ch.close()
     seen = [item for receiver in receivers for item in receiver.result()]
     assert sorted(seen) == list(range(2 * count))
+
+
+@pytest.mark.parametrize("timeout", ["1", b"1", [1], {}])
+def test_a_timeout_that_is_no_number_is_named(timeout: Any) -> None:
+    with pytest.raises(TypeError, match=r"timeout must be seconds or None, got "):
+        select([Channel()], timeout)
+    with pytest.raises(ValueError, match="timeout must be at least 0 seconds, got Fraction"):
+        select([Channel()], cast("float", Fraction(-1)))
+    with pytest.raises(TimeoutError):
+        select([Channel()], cast("float", Fraction(0)))

@@ -225,9 +225,16 @@ def _end(timeout: float | None) -> float:
     """When to give up, by `time.monotonic`."""
     if timeout is None:
         return math.inf
-    if not timeout >= 0:
+    try:
+        # Of whatever is a number to the other calls, too.
+        seconds = math.ldexp(timeout, 0)
+    except TypeError:
+        raise TypeError(f"timeout must be seconds or None, got {timeout!r}") from None
+    except OverflowError:
+        seconds = math.inf if timeout > 0 else -math.inf
+    if not seconds >= 0:
         raise ValueError(f"timeout must be at least 0 seconds, got {timeout!r}")
-    return time.monotonic() + timeout
+    return time.monotonic() + seconds
 
 
 def _attempt(operations: list[_Operation]) -> Any:
