@@ -813,3 +813,23 @@ def test_what_the_dead_had_pickled_says_closed() -> None:
 def _pickle_and_die(ch: Channel, pipe: Any) -> None:
     pipe.send_bytes(pickle.dumps(ch.producer()))
     kill_itself()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_child_sent_waits_for_its_parents_consumer_that_came_along(kind: str) -> None:
+    dtype: Any = KINDS[kind]
+    ch = Channel(dtype, capacity=1024, mode="mpmc", shared=True)
+    ends = ch.producer(), ch.consumer()
+    message = b"x" if kind == "bytes" else 7
+
+    def produce() -> None:
+        ends[0].send(message)
+
+    process = mp.get_context("fork").Process(target=produce)
+    process.start()
+    process.join(DEADLINE)
+    # What the child was given is cleared up after.
+    until(lambda: ch.active_producers == 0)
+    assert ends[1].receive(timeout=DEADLINE) == message
+    with pytest.raises(EndOfChannel):
+        ends[1].receive(timeout=DEADLINE)

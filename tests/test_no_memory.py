@@ -22,7 +22,7 @@ gc.disable()
 N = 100
 filled, maps = [None] * 2_000_000, [None] * 70_000
 made = [None] * 1000
-# What the interpreter itself needs for this program: given back to its own pools once memory is used up.
+# What the interpreter itself needs: given back to its own pools once memory is used up.
 spare = [bytearray(size) for size in (40, 100, 200, 300, 400, 480) for _ in range(200)]
 
 def use_up():

@@ -1,6 +1,5 @@
 """Which handles a process that is to be forked was given: those that its `Process` refers to."""
 
-import functools
 import gc
 import types
 import weakref
@@ -33,37 +32,22 @@ _LEAVES = (
 )
 """What holds no handle, or none that was given."""
 
-_PLAIN = (
-    list,
-    tuple,
-    dict,
-    set,
-    frozenset,
-    deque,
-    functools.partial,
-    types.FunctionType,
-    types.CellType,
-)
-"""What does nothing itself with the handles in it. Other objects may use theirs."""
-
 
 def handles_of(process: object) -> Iterator[tuple[Any, bool]]:
     """Every handle, and whether it is only lent: what a parent keeps of those stays the parent's.
 
-    Of several that are alike a child may be meant to choose its own, as others choose theirs. And
-    an object, or a method with it, brings all along that the object has, which the parent may go on
-    to use: so a consumer of that object is lent: kept by the parent, it delays no other.
+    Of several that are alike a child may be meant to choose its own, as others choose theirs. And a
+    consumer that is no argument itself may come along with one, such as the other end of a channel,
+    while the parent means to receive: kept by the parent, it delays no other.
     """
     seen: set[int] = set()
-    direct = list(_direct(process))
-    given, objects = _search([process], within=process)
-    brought, _ = _search(objects, within=None)
-    for handles, is_brought in ((direct, False), (given, False), (brought, True)):
+    for handles, is_argument in ((list(_direct(process)), True), (_search(process), False)):
         new = [handle for handle in handles if id(handle) not in seen]
         seen.update(map(id, new))
         alike = Counter(map(_kind, new))
         for handle in new:
-            yield handle, alike[_kind(handle)] > 1 or (is_brought and not hasattr(handle, "send"))
+            is_brought = not is_argument and not hasattr(handle, "send")
+            yield handle, is_brought or alike[_kind(handle)] > 1
 
 
 def given_to(process: object) -> Iterator[Any]:
@@ -95,14 +79,13 @@ def _is(thing: object, *classes: type) -> TypeGuard[Any]:
     return issubclass(type(thing), classes)
 
 
-def _search(roots: Iterable[object], within: object) -> tuple[list[Any], list[object]]:
-    """The handles in plain things that `roots` refer to; apart, but `within`, all other objects."""
+def _search(process: object) -> list[Any]:
+    """The handles among all that a process refers to."""
     from bchan._handle import Handle
 
     handles: list[Any] = []
-    owners: list[object] = []
     seen: dict[int, object] = {}
-    queue: deque[object] = deque(roots)
+    queue: deque[object] = deque([process])
     while queue and len(seen) < _MOST:
         thing = queue.popleft()
         if _is(thing, *_LEAVES) or id(thing) in seen:
@@ -110,13 +93,9 @@ def _search(roots: Iterable[object], within: object) -> tuple[list[Any], list[ob
         seen[id(thing)] = thing
         if _is(thing, Handle):
             handles.append(thing)
-        elif within is None or thing is within or _is(thing, *_PLAIN):
-            queue.extend(_held_by(thing))
-        elif _is(thing, types.MethodType):
-            queue += (thing.__self__, thing.__func__)
         else:
-            owners.append(thing)
-    return handles, owners
+            queue.extend(_held_by(thing))
+    return handles
 
 
 def _held_by(thing: Any) -> Iterable[object]:
