@@ -27,6 +27,7 @@ import numpy as np
 
 import bchan
 from tests.payloads import Payload
+from tests.support import DEADLINE
 
 Span = tuple[int, int]
 """When a call began and when it had ended, in nanoseconds."""
@@ -318,7 +319,18 @@ class Storm:
     def close_consumer(self) -> None:
         if self.rng.random() < 0.1:
             self.rx.close()
-            self.rx = self.receivers[0] = self.ch.consumer()
+            self.rx = self.receivers[0] = self.next_consumer()
+
+    def next_consumer(self) -> Any:
+        """Register, once a thread that was inside the last one has left it and so closed it."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                return self.ch.consumer()
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0)
 
     def close_producer(self) -> None:
         if self.mode in ("mpsc", "mpmc") and self.rng.random() < 0.1:
