@@ -133,7 +133,6 @@ def storms() -> list[Any]:
     ]
 
 
-@pytest.mark.xfail(strict=False, reason="open: a handle closed beside other calls may stay in use")
 @pytest.mark.parametrize(("payload", "mode", "shared"), storms())
 def test_whatever_runs_inside_of_calls_each_message_comes_once_and_in_order(
     payload: Payload, mode: str, shared: bool

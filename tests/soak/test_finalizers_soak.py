@@ -10,7 +10,6 @@ _quick = pytest.fixture(autouse=True)(leaving_all_else_out)
 
 
 @pytest.mark.soak
-@pytest.mark.xfail(strict=False, reason="open: a handle closed beside other calls may stay in use")
 @pytest.mark.timeout(SECONDS + 120)
 def test_calls_out_of_finalizers_lose_double_and_overwrite_nothing() -> None:
     for rng in rounds("calls out of finalizers"):

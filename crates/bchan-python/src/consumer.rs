@@ -128,8 +128,8 @@ impl Consumer {
     }
 
     /// Closes this handle; the next consumer goes on where it was. Closing twice is harmless.
-    fn close(&self) -> PyResult<()> {
-        self.handle.close_view()
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.close_view(py)
     }
 
     /// Whether this is the open view.

@@ -17,13 +17,16 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use bchan::Interrupt;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::detached::detached;
 use crate::errors::Closed;
 
 const CLOSED: u32 = 0;
@@ -94,12 +97,15 @@ pub(crate) struct Gate {
     /// Closed by another thread while a call waits, which has to end first.
     is_closing: AtomicBool,
     waiting: Mutex<Waiting>,
+    /// Such a call has ended.
+    left: Condvar,
 }
 
 /// A call that waits, and what another thread that closes the handle meanwhile leaves to be done at its end.
 #[derive(Default)]
 struct Waiting {
     interrupt: Option<Arc<Interrupt>>,
+    thread: Option<ThreadId>,
     ending: Option<Ending>,
 }
 
@@ -133,19 +139,24 @@ impl Gate {
             what,
             is_closing: AtomicBool::new(false),
             waiting: Mutex::default(),
+            left: Condvar::new(),
             #[cfg(debug_assertions)]
             is_occupied: AtomicBool::new(false),
         }
     }
 
+    /// How long closing a handle waits for the call of another thread that it ends.
+    const LONGEST: Duration = Duration::from_secs(1);
+
     /// Closes the handle under a call that waits, which then raises `Closed` and runs `ending` as it leaves; false
-    /// if none waits.
+    /// if none waits. Returns once it has left, if it is another thread's and soon does.
     ///
     /// # Safety
     /// What `ending` refers to must live as long as that call.
     #[cold]
     pub(crate) unsafe fn close_under_a_wait<'a, F: FnOnce() + 'a>(
         &'a self,
+        py: Python<'_>,
         ending: impl FnOnce() -> F,
     ) -> bool {
         if !self.is_home() {
@@ -159,9 +170,18 @@ impl Gate {
         // SAFETY: as the caller says.
         waiting.ending =
             Some(unsafe { std::mem::transmute::<Box<dyn FnOnce() + Send + 'a>, Ending>(ending) });
+        let is_anothers = waiting.thread != Some(thread::current().id());
         drop(waiting);
         interrupt.raise();
+        if is_anothers {
+            detached(py, || self.wait_until_left());
+        }
         true
+    }
+
+    fn wait_until_left(&self) {
+        let is_inside = |waiting: &mut Waiting| waiting.interrupt.is_some();
+        drop(self.left.wait_timeout_while(self.waiting(), Self::LONGEST, is_inside));
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -299,6 +319,7 @@ impl Entry for Pass<'_> {
         let mut waiting = self.gate.waiting();
         self.has_waited = true;
         waiting.interrupt = Some(interrupt.clone());
+        waiting.thread = Some(thread::current().id());
         if self.gate.is_closing() { Err(self.gate.closed()) } else { Ok(()) }
     }
 
@@ -347,10 +368,16 @@ impl Pass<'_> {
         if !self.gate.is_home() {
             return false;
         }
-        let Waiting { ending, .. } = std::mem::take(&mut *self.gate.waiting());
-        let Some(ending) = ending else { return false };
+        let mut waiting = self.gate.waiting();
+        let Some(ending) = waiting.ending.take() else {
+            waiting.interrupt = None;
+            return false;
+        };
+        drop(waiting);
         ending();
         self.gate.state.store(CLOSED, Ordering::Release);
+        self.gate.waiting().interrupt = None;
+        self.gate.left.notify_all();
         true
     }
 

@@ -137,7 +137,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
 
     /// Closes it; `end` ends what is open, and gives what goes last, as that may run Python code. Closing
     /// twice is harmless.
-    pub(crate) fn close<T>(&self, end: impl FnOnce(&mut O) -> T) -> PyResult<()> {
+    pub(crate) fn close<T>(&self, py: Python<'_>, end: impl FnOnce(&mut O) -> T) -> PyResult<()> {
         if self.gate.close_fresh() {
             // SAFETY: the gate is closed, and nobody is inside.
             let core = unsafe { &mut *self.inner.get() }.core.take();
@@ -149,7 +149,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
         let mut end = Some(end);
         // SAFETY: the call that waits has borrowed this handle.
         let is_left_to_a_call = unsafe {
-            self.gate.close_under_a_wait(|| {
+            self.gate.close_under_a_wait(py, || {
                 let end = end.take();
                 move || drop(end.map(|end| self.finish(end)))
             })

@@ -113,8 +113,8 @@ impl<H: Peeks> Handle<H, Peeked> {
     }
 
     /// Closes the handle, and with it its view.
-    pub(crate) fn close_view(&self) -> PyResult<()> {
-        self.close(Peeked::end)
+    pub(crate) fn close_view(&self, py: Python<'_>) -> PyResult<()> {
+        self.close(py, Peeked::end)
     }
 
     /// Whether this is the open view.

@@ -285,8 +285,8 @@ impl PickledConsumer {
     }
 
     /// Closes this handle; the next consumer goes on where it was. Closing twice is harmless.
-    fn close(&self) -> PyResult<()> {
-        self.handle.close(std::mem::take)
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.close(py, std::mem::take)
     }
 
     /// Shows the next message, waiting for it; it stays in the channel until `_end_view`.

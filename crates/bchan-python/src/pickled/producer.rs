@@ -73,8 +73,8 @@ impl PickledProducer {
     }
 
     /// Closes this handle and gives its place back; what it sent stays. Closing twice is harmless.
-    fn close(&self) -> PyResult<()> {
-        self.handle.close(|()| ())
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.close(py, |()| ())
     }
 
     /// Has an eventfd written once there may be room for the object, unless there may be now: then true.

@@ -187,7 +187,7 @@ impl<H: Reserves> Reserving<H> {
     }
 
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.close(|reserved| self.end(py, reserved))
+        self.handle.close(py, |reserved| self.end(py, reserved))
     }
 
     /// Whether this is the view of the open reservation.
