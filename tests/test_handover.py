@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -355,6 +356,26 @@ def test_a_producer_that_its_child_never_uses_is_closed_when_that_is_gone(
     for process in processes:
         process.kill()
         process.join(DEADLINE)
+
+
+def test_a_child_that_became_another_program_before_its_parent_went_on_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from multiprocessing.popen_fork import Popen
+
+    launch = Popen._launch  # type: ignore[attr-defined]
+
+    def launch_and_dawdle(popen: Any, process: Any) -> None:
+        launch(popen, process)
+        until(lambda: "sleep" in Path(f"/proc/{popen.pid}/stat").read_text())
+
+    monkeypatch.setattr(Popen, "_launch", launch_and_dawdle)
+    ch = shared()
+    waiting = Waiting(ch)
+    process = start(mp.get_context("fork"), become_another_program, ch.producer())
+    assert waiting.ends_soon()
+    process.kill()
+    process.join(DEADLINE)
 
 
 def test_the_natural_way_to_start_producers_ends_cleanly(ctx: Any) -> None:

@@ -221,8 +221,8 @@ impl Handover {
     pub fn started(self, pid: u32, is_forked: bool) {
         let this = std::mem::ManuallyDrop::new(self);
         let (desk, child) = (Desk::get(), process::of(pid));
-        // The system may still be laying its program out.
-        let child = if is_forked { child } else { child.of_any_program() };
+        // By now it may have executed another program; and the system may still be laying out one that it was to.
+        let child = if is_forked { child.of_this_program() } else { child.of_any_program() };
         let mut lists = desk.lists();
         if desk.process != this.maker {
             return;

@@ -99,6 +99,7 @@ impl Owner {
     const PID_BITS: u32 = 22;
     const START_BITS: u32 = 15;
     const IMAGE_BITS: u32 = 15;
+    const IMAGE: u64 = ((1 << Self::IMAGE_BITS) - 1) << (Self::PID_BITS + Self::START_BITS);
     const NTH_BIT: u32 = 52;
     const NTH_MASK: u64 = (1 << 10) - 1;
     const FRESH: u64 = 1 << 62;
@@ -161,8 +162,13 @@ impl Owner {
     /// The same, whatever it will execute.
     #[cfg(not(loom))]
     pub(crate) fn of_any_program(self) -> Self {
-        let image = ((1 << Self::IMAGE_BITS) - 1) << (Self::PID_BITS + Self::START_BITS);
-        Self(self.0 & !image)
+        Self(self.0 & !Self::IMAGE)
+    }
+
+    /// The same, forked by this process and running what that does.
+    #[cfg(not(loom))]
+    pub(crate) fn of_this_program(self) -> Self {
+        Self(self.of_any_program().0 | Self::this().0 & Self::IMAGE)
     }
 
     /// Whether it runs the program of this process, or nobody can tell.
