@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use bchan::{Deadline, Interrupt, Stop};
+use bchan::{Deadline, Interrupt};
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 
 use crate::arguments::Timeout;
 use crate::cooperative::{Hub, until};
-use crate::errors::from_stop;
+use crate::errors::Unmet;
 use crate::gate::Entry;
 use crate::item::ItemType;
 
@@ -47,13 +47,13 @@ impl Patience {
 }
 
 /// Does `work`, which waits, without the GIL, through signals. `state` says what it waits to see changed.
-pub(crate) fn wait<T: Send>(
+pub(crate) fn wait<T: Send, U: Unmet + Send>(
     py: Python<'_>,
     entry: &mut impl Entry,
     call: &str,
     patience: &mut Patience,
     state: impl Fn() -> String,
-    mut work: impl FnMut(Deadline) -> Result<T, Stop> + Send,
+    mut work: impl FnMut(Deadline) -> Result<T, U> + Send,
 ) -> PyResult<T> {
     entry.mark();
     let Some(deadline) = patience.deadline() else {
@@ -65,8 +65,11 @@ pub(crate) fn wait<T: Send>(
     loop {
         match until(py, &mut hub, deadline, |deadline| interrupt.during(|| work(deadline)))? {
             Ok(done) => return Ok(done),
-            Err(Stop::Interrupted) => entry.check_signals(py)?,
-            Err(stop) => return Err(from_stop(stop, || patience.late(call, &state()))),
+            Err(unmet) if unmet.is_interrupted() => entry.check_signals(py)?,
+            Err(unmet) if unmet.is_late() => {
+                return Err(PyTimeoutError::new_err(patience.late(call, &state())));
+            }
+            Err(unmet) => return Err(unmet.refusal()),
         }
     }
 }

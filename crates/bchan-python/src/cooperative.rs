@@ -7,13 +7,14 @@
 
 use std::time::Duration;
 
-use bchan::{Deadline, Stop};
+use bchan::Deadline;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat};
 use pyo3::{Borrowed, ffi, intern};
 
 use crate::detached::{PyObject_Vectorcall, detached};
+use crate::errors::Unmet;
 
 /// How the greenlets of this thread wait.
 pub(crate) struct Hub<'py> {
@@ -62,16 +63,17 @@ impl<'py> Hub<'py> {
 }
 
 /// Does `work`, which waits until the deadline, without the GIL; in a greenlet, other greenlets run meanwhile.
-pub(crate) fn until<T: Send>(
+pub(crate) fn until<T: Send, U: Unmet + Send>(
     py: Python<'_>,
     hub: &mut Option<Hub<'_>>,
     deadline: Deadline,
-    mut work: impl FnMut(Deadline) -> Result<T, Stop> + Send,
-) -> PyResult<Result<T, Stop>> {
+    mut work: impl FnMut(Deadline) -> Result<T, U> + Send,
+) -> PyResult<Result<T, U>> {
     let Some(hub) = hub else { return Ok(detached(py, || work(deadline))) };
     loop {
         let done = detached(py, || work(Deadline::after(Duration::ZERO)));
-        if !matches!(done, Err(Stop::TimedOut)) || deadline.remaining() == Some(Duration::ZERO) {
+        if !done.as_ref().is_err_and(|unmet| unmet.is_late()) || deadline.remaining() == Some(Duration::ZERO)
+        {
             return Ok(done);
         }
         hub.pause(deadline)?;

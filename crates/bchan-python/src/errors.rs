@@ -3,10 +3,8 @@
 use std::fmt::Display;
 use std::io;
 
-use bchan::{ConfigError, HandleError, Stop};
-use pyo3::exceptions::{
-    PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError,
-};
+use bchan::{ConfigError, HandleError, ReceiveError, SendError, WaitError};
+use pyo3::exceptions::{PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -60,13 +58,36 @@ pub(crate) fn from_handle(error: HandleError) -> PyErr {
     }
 }
 
-/// What a wait that stopped raises; `late` says what was waited for in vain.
-pub(crate) fn from_stop(stop: Stop, late: impl FnOnce() -> String) -> PyErr {
-    match stop {
-        Stop::Closed => closed(),
-        Stop::Ended => end_of_channel(),
-        Stop::TimedOut => PyTimeoutError::new_err(late()),
-        Stop::Interrupted => PyRuntimeError::new_err("a signal arrived"),
+/// Why a wait of the core ended without what it waited for.
+pub(crate) trait Unmet: Copy + PartialEq + From<WaitError> {
+    /// What is raised if it will not come.
+    fn refusal(self) -> PyErr;
+
+    fn is_interrupted(self) -> bool {
+        self == WaitError::Interrupted.into()
+    }
+
+    fn is_late(self) -> bool {
+        self == WaitError::TimedOut.into()
+    }
+}
+
+impl Unmet for WaitError {
+    /// It may always come.
+    fn refusal(self) -> PyErr {
+        PyRuntimeError::new_err(self.to_string())
+    }
+}
+
+impl Unmet for SendError {
+    fn refusal(self) -> PyErr {
+        closed()
+    }
+}
+
+impl Unmet for ReceiveError {
+    fn refusal(self) -> PyErr {
+        end_of_channel()
     }
 }
 

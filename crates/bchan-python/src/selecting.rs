@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bchan::{Case, Interrupt, Port, Receiver, Receiving, Sender, Sending, Stop};
+use bchan::{Case, Interrupt, Port, Receiver, Receiving, Sender, Sending, WaitError};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
@@ -95,10 +95,10 @@ pub(crate) fn wait_for_any(
             // One of them was closed, and the next attempt finds it so.
             _ if interrupt.is_raised() => return Ok(Woken::new(None)),
             Ok(woken) => return Ok(Woken::new(Some(woken))),
-            Err(Stop::Interrupted) => {
+            Err(WaitError::Interrupted) => {
                 seats.iter_mut().try_for_each(|seat| seat.entry().check_signals(py))?;
             }
-            Err(_) => return Ok(Woken::new(None)),
+            Err(WaitError::TimedOut) => return Ok(Woken::new(None)),
         }
     }
 }

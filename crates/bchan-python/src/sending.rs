@@ -1,6 +1,6 @@
 //! What the sending calls do, of a producer and of a channel that needs none.
 
-use bchan::{Sending, Stop};
+use bchan::{SendError, Sending};
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 
@@ -77,7 +77,7 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
         &mut self,
         py: Python<'py>,
         items: &Items<'_, 'py>,
-    ) -> Result<usize, Stop> {
+    ) -> Result<usize, SendError> {
         let (data, len) = (Shared(items.data), items.len);
         if len * self.item.size() < MUCH {
             // SAFETY: `items` has that many items of the channel's size.
@@ -109,7 +109,7 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
         &mut self,
         py: Python<'py>,
         items: &Items<'_, 'py>,
-        outcome: Result<usize, Stop>,
+        outcome: Result<usize, SendError>,
         timeout: Timeout,
     ) -> PyResult<()> {
         self.entry.mark();
@@ -141,7 +141,7 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
                 // SAFETY: `items` has `len` items of this size, and keeps them there.
                 *sent += unsafe { tx.try_send_from(data.get().add(*sent * size), len - *sent)? };
             }
-            Ok(())
+            Ok::<_, SendError>(())
         })
     }
 }

@@ -168,28 +168,84 @@ impl fmt::Display for HandleError {
 
 impl std::error::Error for HandleError {}
 
-/// Why a call that may wait stopped without what it waited for.
+/// Why a wait stopped without what it waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Sending is refused: the channel was closed.
-    Closed,
-    /// Nothing more will come: closed, or the last producer left, and all is drained.
-    Ended,
+pub enum WaitError {
     /// The deadline passed.
     TimedOut,
     /// A signal arrived; the caller decides whether to wait on.
     Interrupted,
 }
 
-impl fmt::Display for Stop {
+/// Why a call that sends has not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendError {
+    /// The channel was closed.
+    Closed,
+    /// As [`WaitError::TimedOut`].
+    TimedOut,
+    /// As [`WaitError::Interrupted`].
+    Interrupted,
+}
+
+/// Why a call that receives has received nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiveError {
+    /// Nothing more will come: closed, or the last producer left, and all is drained.
+    Ended,
+    /// As [`WaitError::TimedOut`].
+    TimedOut,
+    /// As [`WaitError::Interrupted`].
+    Interrupted,
+}
+
+impl From<WaitError> for SendError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::TimedOut => Self::TimedOut,
+            WaitError::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<WaitError> for ReceiveError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::TimedOut => Self::TimedOut,
+            WaitError::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Closed => "the channel is closed",
-            Self::Ended => "nothing more will come",
             Self::TimedOut => "the deadline passed",
             Self::Interrupted => "a signal arrived",
         })
     }
 }
 
-impl std::error::Error for Stop {}
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the channel is closed"),
+            Self::TimedOut => WaitError::TimedOut.fmt(f),
+            Self::Interrupted => WaitError::Interrupted.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("nothing more will come"),
+            Self::TimedOut => WaitError::TimedOut.fmt(f),
+            Self::Interrupted => WaitError::Interrupted.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}
+impl std::error::Error for SendError {}
+impl std::error::Error for ReceiveError {}

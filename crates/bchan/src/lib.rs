@@ -27,7 +27,7 @@
 //! std::thread::spawn(move || tx.send_all(&[1_u64, 2, 3])).join().unwrap()?;
 //! let mut buffer = [0_u64; 8];
 //! assert_eq!(rx.receive_into(&mut buffer)?, 3);
-//! assert_eq!(rx.receive::<u64>(), Err(bchan::Stop::Ended));
+//! assert_eq!(rx.receive::<u64>(), Err(bchan::ReceiveError::Ended));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -48,7 +48,7 @@ pub use channel::{
     Sender, Sending, SendingFrames, Slots, Stats, Ticket, Woken, has_unused_handles, most_cases,
     wait_for_any,
 };
-pub use error::{ConfigError, HandleError, Stop};
+pub use error::{ConfigError, HandleError, ReceiveError, SendError, WaitError};
 pub use layout::{FRAME_SLOT, MAX_CAPACITY, MAX_CONSUMERS, MAX_PRODUCERS};
 pub use ring::frames::Frame;
 pub use wait::{Barrier, Deadline, Interrupt, Spin, Tuning, WakePolicy};

@@ -4,7 +4,7 @@
 use bchan::{Receiving, Sending};
 use std::collections::VecDeque;
 
-use bchan::{Channel, Config, Consumer, HandleError, Producer, Stop};
+use bchan::{Channel, Config, Consumer, HandleError, Producer, SendError};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Pair {
             Step::Commit(who, n, m) => self.send(who, n.min(m), |tx, items| {
                 let n = tx.reserve(n).min(items.len());
                 if n == 0 {
-                    return if tx.is_closed() { Err(Stop::Closed) } else { Ok(0) };
+                    return if tx.is_closed() { Err(SendError::Closed) } else { Ok(0) };
                 }
                 // SAFETY: `n` slots are free.
                 (0..n).for_each(|i| unsafe { tx.slots(n).cast::<u64>().add(i).write(items[i]) });
@@ -130,7 +130,12 @@ impl Pair {
         }
     }
 
-    fn send(&mut self, who: usize, n: usize, send: impl Fn(&mut Producer, &[u64]) -> Result<usize, Stop>) {
+    fn send(
+        &mut self,
+        who: usize,
+        n: usize,
+        send: impl Fn(&mut Producer, &[u64]) -> Result<usize, SendError>,
+    ) {
         if self.producers.is_empty() {
             return;
         }
@@ -145,7 +150,7 @@ impl Pair {
                 self.model[*number as usize].extend(&items[..sent]);
                 assert!(self.model[*number as usize].len() <= self.channel.capacity());
             }
-            Err(stop) => assert_eq!((stop, self.is_closed), (Stop::Closed, true)),
+            Err(stop) => assert_eq!((stop, self.is_closed), (SendError::Closed, true)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier as Gate};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Config, Consumer, Deadline, Mode, Receiving, Sending, Stop};
+use bchan::{Channel, Config, Consumer, Deadline, Mode, ReceiveError, Receiving, SendError, Sending};
 
 /// Far longer than any step here takes.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ fn until_parked(channel: &Channel, times: u64) {
     thread::sleep(Duration::from_millis(20));
 }
 
-fn receiving(mut rx: Consumer) -> std::sync::mpsc::Receiver<Result<u64, Stop>> {
+fn receiving(mut rx: Consumer) -> std::sync::mpsc::Receiver<Result<u64, ReceiveError>> {
     start(move || rx.receive::<u64>())
 }
 
@@ -50,9 +50,9 @@ fn every_blocked_consumer_is_told_the_end_when_a_reservation_outlives_the_close(
     channel.close();
     // They wake, find the open claim, and park again (one may take the other's wake-up and sleep on).
     until_parked(&channel, 3);
-    assert_eq!(tx.commit(1), Err(Stop::Closed));
+    assert_eq!(tx.commit(1), Err(SendError::Closed));
     for (number, consumer) in consumers.iter().enumerate() {
-        assert_eq!(consumer.recv_timeout(LIMIT), Ok(Err(Stop::Ended)), "consumer {number}");
+        assert_eq!(consumer.recv_timeout(LIMIT), Ok(Err(ReceiveError::Ended)), "consumer {number}");
     }
     drop(tx);
 }
@@ -73,7 +73,7 @@ fn parked_consumer_is_told_the_end_when_another_takes_the_last_message() {
     tx.commit(1).unwrap();
     let mut seen = consumers.map(|consumer| consumer.recv_timeout(LIMIT).ok());
     seen.sort_by_key(|seen| seen.map(|seen| seen.is_err()));
-    assert_eq!(seen, [Some(Ok(1)), Some(Err(Stop::Ended))], "None sleeps for ever");
+    assert_eq!(seen, [Some(Ok(1)), Some(Err(ReceiveError::Ended))], "None sleeps for ever");
     drop(tx);
 }
 
@@ -276,7 +276,7 @@ fn empty_batch_is_refused_by_either_kind_once_closed() {
         let channel = Channel::new(&Config { mode, ..Config::default() }).unwrap();
         let mut tx = channel.producer().unwrap();
         channel.close();
-        assert_eq!(tx.try_send_all::<u64>(&[]), Err(Stop::Closed), "{mode:?}");
+        assert_eq!(tx.try_send_all::<u64>(&[]), Err(SendError::Closed), "{mode:?}");
     }
 }
 

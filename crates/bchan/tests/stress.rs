@@ -6,7 +6,7 @@ use bchan::{Receiving, Sending};
 use std::thread;
 use std::time::Duration;
 
-use bchan::{Barrier, Channel, Config, Consumer, Deadline, Mode, Producer, Stop};
+use bchan::{Barrier, Channel, Config, Consumer, Deadline, Mode, Producer, ReceiveError, SendError};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |value| value.parse().expect(name))
@@ -80,7 +80,7 @@ fn produce(tx: &mut Producer, number: u64, each: u64, random: &mut Random) -> u6
                 let soon = Deadline::after(Duration::from_micros(random.below(100)));
                 match tx.wait_for_space(soon) {
                     Ok(()) => tx.try_send_all(&items).map(|n| n as u64),
-                    Err(Stop::TimedOut) => Ok(0),
+                    Err(SendError::TimedOut) => Ok(0),
                     Err(stop) => Err(stop),
                 }
             }
@@ -107,7 +107,7 @@ fn receive_all(rx: &mut Consumer, producers: usize) -> Vec<u64> {
                     *due += 1;
                 }
             }
-            Err(Stop::Ended) => return due,
+            Err(ReceiveError::Ended) => return due,
             Err(stop) => panic!("{stop}"),
         }
     }
@@ -155,8 +155,8 @@ fn a_receiver_with_timeouts_misses_nothing() {
                         break;
                     }
                 },
-                Err(Stop::TimedOut) => random.pause(),
-                Err(Stop::Ended) => break,
+                Err(ReceiveError::TimedOut) => random.pause(),
+                Err(ReceiveError::Ended) => break,
                 Err(stop) => panic!("{stop}"),
             }
         }

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-use bchan::{Frame, SendingFrames, Stop};
+use bchan::{Frame, SendError, SendingFrames};
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -24,7 +24,7 @@ pub(crate) trait Payload: Sync {
     unsafe fn write_to(&self, room: *mut u8);
 
     /// Copies it into the ring if there is room; tells whether.
-    fn put(&self, tx: &mut impl SendingFrames) -> Result<bool, Stop>;
+    fn put(&self, tx: &mut impl SendingFrames) -> Result<bool, SendError>;
 }
 
 /// A message on its way out. Its bytes stay where they are while it lives; others may write them.
@@ -87,7 +87,7 @@ impl Payload for Message<'_> {
     }
 
     #[inline(always)]
-    fn put(&self, tx: &mut impl SendingFrames) -> Result<bool, Stop> {
+    fn put(&self, tx: &mut impl SendingFrames) -> Result<bool, SendError> {
         // SAFETY: the message has that many bytes.
         unsafe { tx.try_send_from(self.data, self.frame()) }
     }

@@ -1,6 +1,6 @@
 //! What the sending calls do with messages of any length, of a producer and of a channel that needs none.
 
-use bchan::SendingFrames;
+use bchan::{SendError, SendingFrames};
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 
@@ -56,7 +56,7 @@ impl<H: SendingFrames + Send, E: Entry> FrameCall<'_, H, E> {
             loop {
                 tx.wait_for_room(len, deadline)?;
                 if message.put(tx)? {
-                    return Ok(());
+                    return Ok::<_, SendError>(());
                 }
             }
         })

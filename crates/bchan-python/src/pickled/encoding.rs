@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ptr;
 
-use bchan::{Frame, SendingFrames, Stop};
+use bchan::{Frame, SendError, SendingFrames};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use pyo3::{Borrowed, ffi};
@@ -217,13 +217,13 @@ impl Payload for Encoded<'_> {
     }
 
     #[inline(always)]
-    fn put(&self, tx: &mut impl SendingFrames) -> Result<bool, Stop> {
+    fn put(&self, tx: &mut impl SendingFrames) -> Result<bool, SendError> {
         if let Some(piece) = self.piece() {
             // SAFETY: there are that many bytes, which are held.
             return unsafe { tx.try_send_from(piece, self.frame()) };
         }
         if !tx.claim(self.len) {
-            return if tx.is_closed() { Err(Stop::Closed) } else { Ok(false) };
+            return if tx.is_closed() { Err(SendError::Closed) } else { Ok(false) };
         }
         // SAFETY: the room is ours alone, and large enough.
         unsafe { self.write_to(tx.room()) };

@@ -4,7 +4,7 @@ mod threads;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bchan::{Frame, FrameProducer, Sending, SendingFrames, Stop};
+use bchan::{Frame, FrameProducer, SendError, Sending, SendingFrames};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
@@ -39,7 +39,7 @@ pub(crate) trait Reserves: Passable + Send {
     fn is_closed(&self) -> bool;
 
     /// Sends the first `n` of what was reserved, and gives the rest back.
-    fn send_first(&mut self, n: usize) -> Result<(), Stop>;
+    fn send_first(&mut self, n: usize) -> Result<(), SendError>;
 
     /// Sends nothing of what was reserved.
     fn give_back(&mut self);
@@ -53,7 +53,7 @@ impl Reserves for bchan::Producer {
         Sending::is_closed(self)
     }
 
-    fn send_first(&mut self, n: usize) -> Result<(), Stop> {
+    fn send_first(&mut self, n: usize) -> Result<(), SendError> {
         if n > 0 {
             return self.commit(n);
         }
@@ -76,7 +76,7 @@ impl Reserves for FrameProducer {
         SendingFrames::is_closed(self)
     }
 
-    fn send_first(&mut self, n: usize) -> Result<(), Stop> {
+    fn send_first(&mut self, n: usize) -> Result<(), SendError> {
         self.commit(Frame { len: n, kind: 0 })
     }
 

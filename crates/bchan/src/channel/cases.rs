@@ -3,7 +3,7 @@
 use super::seats::keep_watch;
 use super::shared::Port;
 use super::{Channel, Shared, lanes};
-use crate::error::Stop;
+use crate::error::WaitError;
 use crate::sync::Arc;
 use crate::wait::{Barrier, Deadline, Event, Waking, several};
 
@@ -66,11 +66,11 @@ pub fn most_cases() -> usize {
 /// Waits until one of several operations can be done, or could a moment ago, or is refused or over.
 ///
 /// # Errors
-/// [`Stop::TimedOut`] or [`Stop::Interrupted`].
+/// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
 ///
 /// # Panics
 /// If there are no cases, or more than [`most_cases`].
-pub fn wait_for_any(cases: &mut [Case<'_>], deadline: Deadline) -> Result<Woken, Stop> {
+pub fn wait_for_any(cases: &mut [Case<'_>], deadline: Deadline) -> Result<Woken, WaitError> {
     let (most, got) = (most_cases(), cases.len());
     assert!((1..=most).contains(&got), "cases must be at least 1 and at most {most}, got {got}");
     cases.iter_mut().for_each(Case::prepare);
@@ -86,8 +86,8 @@ pub fn wait_for_any(cases: &mut [Case<'_>], deadline: Deadline) -> Result<Woken,
     let taken = cases.iter().filter(|case| case.event().leave());
     let woken = Woken(taken.map(|case| Channel { shared: case.shared().clone() }).collect());
     match waking {
-        Waking::TimedOut if woken.0.is_empty() => Err(Stop::TimedOut),
-        Waking::Interrupted if woken.0.is_empty() => Err(Stop::Interrupted),
+        Waking::TimedOut if woken.0.is_empty() => Err(WaitError::TimedOut),
+        Waking::Interrupted if woken.0.is_empty() => Err(WaitError::Interrupted),
         // A wake-up that came at the same time was taken along.
         _ => Ok(woken),
     }

@@ -10,7 +10,7 @@ use super::consumer::Receiving;
 use super::frames::{ReceivingFrames, SendingFrames};
 use super::plain::Plain;
 use super::producer::Sending;
-use crate::error::Stop;
+use crate::error::SendError;
 use crate::ring::frames::Frame;
 
 /// Slots that are claimed, to be written and sent. Dropping it sends nothing and gives them back.
@@ -43,11 +43,11 @@ impl<'a, T: Plain, S: Sending> Slots<'a, T, S> {
     /// Sends the first `n` and gives the others back.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: the channel was closed, and none of them is sent.
+    /// [`SendError::Closed`]: the channel was closed, and none of them is sent.
     ///
     /// # Panics
     /// If that is more than were claimed; then none is sent.
-    pub fn commit(mut self, n: usize) -> Result<(), Stop> {
+    pub fn commit(mut self, n: usize) -> Result<(), SendError> {
         assert!(n <= self.len, "more slots than were claimed: {n} of {}", self.len);
         self.len = 0;
         self.tx.commit(n)
@@ -128,11 +128,11 @@ impl<'a, S: SendingFrames> Room<'a, S> {
     /// Sends the first `len` bytes as a message of `kind`, and gives the rest back.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: the channel was closed, and nothing is sent.
+    /// [`SendError::Closed`]: the channel was closed, and nothing is sent.
     ///
     /// # Panics
     /// If that is more than was claimed; then nothing is sent.
-    pub fn commit(mut self, len: usize, kind: u8) -> Result<(), Stop> {
+    pub fn commit(mut self, len: usize, kind: u8) -> Result<(), SendError> {
         assert!(len <= self.len, "more bytes than were claimed: {len} of {}", self.len);
         let tx = self.tx.take().expect("not yet committed");
         tx.commit(Frame { len, kind })

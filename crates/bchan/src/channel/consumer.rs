@@ -6,7 +6,7 @@ use super::cases::Case;
 use super::claims::Messages;
 use super::seats::Place;
 use super::{Plain, lanes, shared};
-use crate::error::Stop;
+use crate::error::ReceiveError;
 use crate::wait::Deadline;
 
 /// Receiving, through a registered [`Consumer`] or a [`Receiver`](super::Receiver).
@@ -52,8 +52,8 @@ pub trait Receiving {
     /// Waits until there is a message. In a shared ring another receiver may be faster.
     ///
     /// # Errors
-    /// [`Stop::Ended`]: nothing more will ever come; [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop>;
+    /// [`ReceiveError::Ended`]: nothing more will ever come; [`ReceiveError::TimedOut`] or [`ReceiveError::Interrupted`].
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError>;
 
     /// Has an eventfd written once there may be a message or the end, unless that is so now: then true.
     /// [`Channel::disarm`](super::Channel::disarm) takes it back, before
@@ -123,12 +123,12 @@ pub trait Receiving {
     /// Receives a message, waiting for it.
     ///
     /// # Errors
-    /// [`Stop::Ended`].
+    /// [`ReceiveError::Ended`].
     ///
     /// # Panics
     /// If `T` has not the channel's item size.
     #[inline(always)]
-    fn receive<T: Plain>(&mut self) -> Result<T, Stop> {
+    fn receive<T: Plain>(&mut self) -> Result<T, ReceiveError> {
         self.gather();
         loop {
             if let Some(item) = self.try_receive() {
@@ -152,12 +152,12 @@ pub trait Receiving {
     /// Receives into `buffer`, waiting for at least one message; tells how many.
     ///
     /// # Errors
-    /// [`Stop::Ended`].
+    /// [`ReceiveError::Ended`].
     ///
     /// # Panics
     /// If `T` has not the channel's item size, or `buffer` has no room.
     #[inline(always)]
-    fn receive_into<T: Plain>(&mut self, buffer: &mut [T]) -> Result<usize, Stop> {
+    fn receive_into<T: Plain>(&mut self, buffer: &mut [T]) -> Result<usize, ReceiveError> {
         assert!(!buffer.is_empty(), "the buffer has no room");
         loop {
             match self.try_receive_into(buffer) {
@@ -169,12 +169,12 @@ pub trait Receiving {
 
     #[doc(hidden)]
     #[cold]
-    fn wait_or_end(&mut self) -> Result<(), Stop> {
+    fn wait_or_end(&mut self) -> Result<(), ReceiveError> {
         if self.is_ended() {
-            return Err(Stop::Ended);
+            return Err(ReceiveError::Ended);
         }
         match self.wait_for_message(Deadline::NEVER) {
-            Err(Stop::Interrupted) => Ok(()),
+            Err(ReceiveError::Interrupted) => Ok(()),
             outcome => outcome,
         }
     }
@@ -241,7 +241,7 @@ impl Receiving for Consumer {
         each!(&mut self.0, rx => rx.is_ended())
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         each!(&mut self.0, rx => rx.wait_for_message(deadline))
     }
 
@@ -276,7 +276,7 @@ impl Receiving for Consumer {
     }
 
     #[inline(always)]
-    fn receive<T: Plain>(&mut self) -> Result<T, Stop> {
+    fn receive<T: Plain>(&mut self) -> Result<T, ReceiveError> {
         each!(&mut self.0, rx => rx.receive())
     }
 }

@@ -3,7 +3,7 @@
 use super::claims::{Message, Room};
 use super::seats::{Place, Role, Ticket};
 use super::{Channel, FramePort, Shared, lanes, shared};
-use crate::error::{HandleError, Stop};
+use crate::error::{HandleError, ReceiveError, SendError};
 use crate::ring::frames::Frame;
 use crate::wait::Deadline;
 
@@ -32,11 +32,11 @@ pub trait SendingFrames {
     /// Sends the first `frame.len` bytes of the room and gives the rest back.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: the channel was closed, and nothing is sent.
+    /// [`SendError::Closed`]: the channel was closed, and nothing is sent.
     ///
     /// # Panics
     /// If that is more than was claimed.
-    fn commit(&mut self, frame: Frame) -> Result<(), Stop>;
+    fn commit(&mut self, frame: Frame) -> Result<(), SendError>;
 
     /// Gives the room back and sends nothing.
     fn abort(&mut self);
@@ -47,8 +47,8 @@ pub trait SendingFrames {
     /// Waits until there is room for `len` bytes. In a shared ring another sender may take it first.
     ///
     /// # Errors
-    /// [`Stop::Closed`], [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), Stop>;
+    /// [`SendError::Closed`], [`SendError::TimedOut`] or [`SendError::Interrupted`].
+    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError>;
 
     /// Has an eventfd written once there may be room for `len` bytes or the channel is closed, unless that
     /// is so now: then true. [`Channel::disarm`] takes it back, before the eventfd is closed.
@@ -66,12 +66,12 @@ pub trait SendingFrames {
     /// Sends `message` if there is room; tells whether.
     ///
     /// # Errors
-    /// [`Stop::Closed`].
+    /// [`SendError::Closed`].
     ///
     /// # Panics
     /// If it is longer than [`max_len`](Self::max_len).
     #[inline(always)]
-    fn try_send(&mut self, message: &[u8], kind: u8) -> Result<bool, Stop> {
+    fn try_send(&mut self, message: &[u8], kind: u8) -> Result<bool, SendError> {
         // SAFETY: a slice is readable.
         unsafe { self.try_send_from(message.as_ptr(), Frame { len: message.len(), kind }) }
     }
@@ -82,12 +82,12 @@ pub trait SendingFrames {
     /// `message` must be readable for `frame.len` bytes.
     ///
     /// # Errors
-    /// [`Stop::Closed`].
+    /// [`SendError::Closed`].
     #[inline(always)]
-    unsafe fn try_send_from(&mut self, message: *const u8, frame: Frame) -> Result<bool, Stop> {
+    unsafe fn try_send_from(&mut self, message: *const u8, frame: Frame) -> Result<bool, SendError> {
         if !self.claim(frame.len) {
             assert!(frame.len <= self.max_len(), "longer than the longest message");
-            return if self.is_closed() { Err(Stop::Closed) } else { Ok(false) };
+            return if self.is_closed() { Err(SendError::Closed) } else { Ok(false) };
         }
         // SAFETY: the room is ours alone, and large enough.
         unsafe { self.room().copy_from_nonoverlapping(message, frame.len) };
@@ -97,15 +97,15 @@ pub trait SendingFrames {
     /// Sends `message`, waiting while there is no room.
     ///
     /// # Errors
-    /// [`Stop::Closed`].
+    /// [`SendError::Closed`].
     ///
     /// # Panics
     /// If it is longer than [`max_len`](Self::max_len).
     #[inline(always)]
-    fn send(&mut self, message: &[u8], kind: u8) -> Result<(), Stop> {
+    fn send(&mut self, message: &[u8], kind: u8) -> Result<(), SendError> {
         while !self.try_send(message, kind)? {
             match self.wait_for_room(message.len(), Deadline::NEVER) {
-                Ok(()) | Err(Stop::Interrupted) => {}
+                Ok(()) | Err(SendError::Interrupted) => {}
                 Err(stop) => return Err(stop),
             }
         }
@@ -153,8 +153,8 @@ pub trait ReceivingFrames {
     /// Waits until there is a message. In a shared ring another receiver may be faster.
     ///
     /// # Errors
-    /// [`Stop::Ended`]: nothing more will ever come; [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop>;
+    /// [`ReceiveError::Ended`]: nothing more will ever come; [`ReceiveError::TimedOut`] or [`ReceiveError::Interrupted`].
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError>;
 
     /// Has an eventfd written once there may be a message or the end, unless that is so now: then true.
     /// [`Channel::disarm`] takes it back, before the eventfd is closed.
@@ -184,18 +184,18 @@ pub trait ReceivingFrames {
     /// Receives a message into `buffer`, waiting for it; tells its kind.
     ///
     /// # Errors
-    /// [`Stop::Ended`].
+    /// [`ReceiveError::Ended`].
     #[inline(always)]
-    fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<u8, Stop> {
+    fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<u8, ReceiveError> {
         loop {
             if let Some(kind) = self.try_receive(buffer) {
                 return Ok(kind);
             }
             if self.is_ended() {
-                return Err(Stop::Ended);
+                return Err(ReceiveError::Ended);
             }
             match self.wait_for_message(Deadline::NEVER) {
-                Ok(()) | Err(Stop::Interrupted) => {}
+                Ok(()) | Err(ReceiveError::Interrupted) => {}
                 Err(stop) => return Err(stop),
             }
         }
@@ -336,7 +336,7 @@ impl SendingFrames for FrameProducer {
     }
 
     #[inline(always)]
-    fn commit(&mut self, frame: Frame) -> Result<(), Stop> {
+    fn commit(&mut self, frame: Frame) -> Result<(), SendError> {
         each_sends!(&mut self.0, tx => tx.commit(frame))
     }
 
@@ -349,7 +349,7 @@ impl SendingFrames for FrameProducer {
         each_sends!(&self.0, tx => tx.is_closed())
     }
 
-    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError> {
         each_sends!(&mut self.0, tx => tx.wait_for_room(len, deadline))
     }
 
@@ -367,7 +367,7 @@ impl SendingFrames for FrameProducer {
 
     // Which kind it is is asked once.
     #[inline(always)]
-    unsafe fn try_send_from(&mut self, message: *const u8, frame: Frame) -> Result<bool, Stop> {
+    unsafe fn try_send_from(&mut self, message: *const u8, frame: Frame) -> Result<bool, SendError> {
         // SAFETY: as the caller says.
         each_sends!(&mut self.0, tx => unsafe { tx.try_send_from(message, frame) })
     }
@@ -445,7 +445,7 @@ impl ReceivingFrames for FrameConsumer {
         each_receives!(&mut self.0, rx => rx.is_ended())
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         each_receives!(&mut self.0, rx => rx.wait_for_message(deadline))
     }
 

@@ -6,7 +6,7 @@ use super::cases::Case;
 use super::claims::Slots;
 use super::seats::Place;
 use super::{Plain, lanes, shared};
-use crate::error::Stop;
+use crate::error::SendError;
 use crate::wait::Deadline;
 
 /// Sending, through a registered [`Producer`] or a [`Sender`](super::Sender).
@@ -40,11 +40,11 @@ pub trait Sending {
     /// and gives the others back.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: the channel was closed, and none of them is sent.
+    /// [`SendError::Closed`]: the channel was closed, and none of them is sent.
     ///
     /// # Panics
     /// If there are not so many; then none is sent.
-    fn commit(&mut self, n: usize) -> Result<(), Stop>;
+    fn commit(&mut self, n: usize) -> Result<(), SendError>;
 
     /// Whether the channel was closed.
     fn is_closed(&self) -> bool;
@@ -52,8 +52,8 @@ pub trait Sending {
     /// Waits until a slot is free. In a shared ring another sender may take it first.
     ///
     /// # Errors
-    /// [`Stop::Closed`], [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop>;
+    /// [`SendError::Closed`], [`SendError::TimedOut`] or [`SendError::Interrupted`].
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError>;
 
     /// Has an eventfd written once there may be space or the channel is closed, unless that is so now:
     /// then true. [`Channel::disarm`](super::Channel::disarm) takes it back, before
@@ -85,9 +85,9 @@ pub trait Sending {
     /// `items` must be readable for `n` items of this channel's size.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: none of them is sent.
+    /// [`SendError::Closed`]: none of them is sent.
     #[inline(always)]
-    unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, Stop> {
+    unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, SendError> {
         let item_size = self.item_size();
         let mut sent = 0;
         while sent < n {
@@ -105,21 +105,21 @@ pub trait Sending {
                 Err(_) => break,
             }
         }
-        if sent == 0 && self.is_closed() { Err(Stop::Closed) } else { Ok(sent) }
+        if sent == 0 && self.is_closed() { Err(SendError::Closed) } else { Ok(sent) }
     }
 
     /// Sends `item` if there is space; tells whether.
     ///
     /// # Errors
-    /// [`Stop::Closed`].
+    /// [`SendError::Closed`].
     ///
     /// # Panics
     /// If `T` has not the channel's item size.
     #[inline(always)]
-    fn try_send<T: Plain>(&mut self, item: T) -> Result<bool, Stop> {
+    fn try_send<T: Plain>(&mut self, item: T) -> Result<bool, SendError> {
         assert_eq!(size_of::<T>(), self.item_size(), "the channel's item size");
         if self.claim(1) == 0 {
-            return if self.is_closed() { Err(Stop::Closed) } else { Ok(false) };
+            return if self.is_closed() { Err(SendError::Closed) } else { Ok(false) };
         }
         // SAFETY: the slot is ours alone and has the size of a `T`.
         unsafe { self.slots(1).cast::<T>().write_unaligned(item) };
@@ -129,12 +129,12 @@ pub trait Sending {
     /// Sends `item`, waiting while there is no space.
     ///
     /// # Errors
-    /// [`Stop::Closed`].
+    /// [`SendError::Closed`].
     ///
     /// # Panics
     /// If `T` has not the channel's item size.
     #[inline(always)]
-    fn send<T: Plain>(&mut self, item: T) -> Result<(), Stop> {
+    fn send<T: Plain>(&mut self, item: T) -> Result<(), SendError> {
         self.gather(1);
         while !self.try_send(item)? {
             self.wait_through_signals()?;
@@ -145,12 +145,12 @@ pub trait Sending {
     /// Sends as many of `items` as there is space for; tells how many.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: none of them is sent.
+    /// [`SendError::Closed`]: none of them is sent.
     ///
     /// # Panics
     /// If `T` has not the channel's item size.
     #[inline(always)]
-    fn try_send_all<T: Plain>(&mut self, items: &[T]) -> Result<usize, Stop> {
+    fn try_send_all<T: Plain>(&mut self, items: &[T]) -> Result<usize, SendError> {
         assert_eq!(size_of::<T>(), self.item_size(), "the channel's item size");
         // SAFETY: `items` has that many items of this size.
         unsafe { self.try_send_from(items.as_ptr().cast(), items.len()) }
@@ -159,12 +159,12 @@ pub trait Sending {
     /// Sends all of `items`, waiting while there is no space.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: the channel was closed before all were sent.
+    /// [`SendError::Closed`]: the channel was closed before all were sent.
     ///
     /// # Panics
     /// If `T` has not the channel's item size.
     #[inline(always)]
-    fn send_all<T: Plain>(&mut self, items: &[T]) -> Result<(), Stop> {
+    fn send_all<T: Plain>(&mut self, items: &[T]) -> Result<(), SendError> {
         self.gather(items.len());
         let mut sent = self.try_send_all(items)?;
         while sent < items.len() {
@@ -176,9 +176,9 @@ pub trait Sending {
 
     #[doc(hidden)]
     #[cold]
-    fn wait_through_signals(&mut self) -> Result<(), Stop> {
+    fn wait_through_signals(&mut self) -> Result<(), SendError> {
         match self.wait_for_space(Deadline::NEVER) {
-            Err(Stop::Interrupted) => Ok(()),
+            Err(SendError::Interrupted) => Ok(()),
             outcome => outcome,
         }
     }
@@ -232,7 +232,7 @@ impl Sending for Producer {
     }
 
     #[inline(always)]
-    fn commit(&mut self, n: usize) -> Result<(), Stop> {
+    fn commit(&mut self, n: usize) -> Result<(), SendError> {
         each!(&mut self.0, tx => tx.commit(n))
     }
 
@@ -241,7 +241,7 @@ impl Sending for Producer {
         each!(&self.0, tx => tx.is_closed())
     }
 
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
         each!(&mut self.0, tx => tx.wait_for_space(deadline))
     }
 
@@ -267,7 +267,7 @@ impl Sending for Producer {
     }
 
     #[inline(always)]
-    unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, Stop> {
+    unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, SendError> {
         // SAFETY: as the caller says.
         each!(&mut self.0, tx => unsafe { tx.try_send_from(items, n) })
     }
@@ -275,17 +275,17 @@ impl Sending for Producer {
     // These have loops over single messages in mind: which kind it is is asked once.
 
     #[inline(always)]
-    fn try_send<T: Plain>(&mut self, item: T) -> Result<bool, Stop> {
+    fn try_send<T: Plain>(&mut self, item: T) -> Result<bool, SendError> {
         each!(&mut self.0, tx => tx.try_send(item))
     }
 
     #[inline(always)]
-    fn send<T: Plain>(&mut self, item: T) -> Result<(), Stop> {
+    fn send<T: Plain>(&mut self, item: T) -> Result<(), SendError> {
         each!(&mut self.0, tx => tx.send(item))
     }
 
     #[inline(always)]
-    fn send_all<T: Plain>(&mut self, items: &[T]) -> Result<(), Stop> {
+    fn send_all<T: Plain>(&mut self, items: &[T]) -> Result<(), SendError> {
         each!(&mut self.0, tx => tx.send_all(items))
     }
 }

@@ -59,7 +59,7 @@ impl Interrupt {
     /// How often a sleeper is woken that has not left.
     const AGAIN: Duration = Duration::from_millis(1);
 
-    /// Does `work`, whose waits this may interrupt: then they end with `Stop::Interrupted`.
+    /// Does `work`, whose waits this may interrupt: then they end with `WaitError::Interrupted`.
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
         struct Restore(*const Interrupt);
         impl Drop for Restore {

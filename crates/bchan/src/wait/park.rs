@@ -6,20 +6,20 @@
 
 use super::broadcast::Ticket as Round;
 use super::{Barrier, Broadcast, Deadline, Event, Waking};
-use crate::error::Stop;
+use crate::error::WaitError;
 
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// What was waited for, or that it will not come.
-    Over(Result<(), Stop>),
+pub(crate) enum Look<E> {
+    /// What was waited for, or why it will not come.
+    Over(Result<(), E>),
     /// Nothing, but it must not sleep: nobody would wake it for what may come.
     Again,
     /// Nothing: whoever changes that will notify.
     Nothing,
 }
 
-impl Look {
+impl<E> Look<E> {
     /// What is waited for is there, or not.
     pub(crate) fn of(is_ready: bool) -> Self {
         if is_ready { Self::Over(Ok(())) } else { Self::Nothing }
@@ -30,6 +30,8 @@ impl Look {
 pub(crate) trait Waiter {
     /// What `prepare` gives for `park`.
     type Ticket: Copy;
+    /// Why what it waits for may not come.
+    type Error: Copy + PartialEq + From<WaitError>;
 
     /// Says that it waits. Then comes the barrier, and a look.
     fn prepare(&mut self) -> Self::Ticket;
@@ -41,7 +43,7 @@ pub(crate) trait Waiter {
     fn park(&mut self, ticket: Self::Ticket, deadline: Deadline) -> Waking;
 
     /// Whether what it waits for is there, or will not come.
-    fn look(&mut self) -> Look;
+    fn look(&mut self) -> Look<Self::Error>;
 
     /// Sees to it that the deaths of the others will be noticed; true if that may have changed something.
     fn keep_watch(&self) -> bool;
@@ -52,7 +54,7 @@ pub(crate) trait Waiter {
 
 /// Waits until a look says that it is over, the deadline, or a signal.
 #[cold]
-pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Result<(), Stop> {
+pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Result<(), W::Error> {
     loop {
         let ticket = waiter.prepare();
         // Forbids: whoever brings about what we wait for misses that we wait, and we miss what it did.
@@ -72,8 +74,8 @@ pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Resul
         }
         match waking {
             Waking::Woken => {}
-            Waking::TimedOut => return Err(Stop::TimedOut),
-            Waking::Interrupted => return Err(Stop::Interrupted),
+            Waking::TimedOut => return Err(WaitError::TimedOut.into()),
+            Waking::Interrupted => return Err(WaitError::Interrupted.into()),
         }
     }
 }

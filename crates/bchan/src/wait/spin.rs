@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Deadline, Tuning, Waking};
-use crate::error::Stop;
+use crate::error::WaitError;
 use crate::sync::spin_hint;
 
 /// The spinning budget of one handle.
@@ -52,7 +52,7 @@ impl Spin {
         start: Instant,
         deadline: Deadline,
         mut ready: impl FnMut() -> bool,
-    ) -> Option<Result<(), Stop>> {
+    ) -> Option<Result<(), WaitError>> {
         let budget = if tuning.is_adaptive { self.budget.min(tuning.spin) } else { tuning.spin };
         let mut pauses = 1;
         loop {
@@ -69,14 +69,14 @@ impl Spin {
     }
 
     /// Looks again and again, and lets others have the processor in between.
-    fn go_on(deadline: Deadline, mut ready: impl FnMut() -> bool) -> Result<(), Stop> {
+    fn go_on(deadline: Deadline, mut ready: impl FnMut() -> bool) -> Result<(), WaitError> {
         let start = Instant::now();
         while !ready() {
             if deadline.passed() == Waking::TimedOut {
-                return Err(Stop::TimedOut);
+                return Err(WaitError::TimedOut);
             }
             if start.elapsed() >= Self::SLICE {
-                return Err(Stop::Interrupted);
+                return Err(WaitError::Interrupted);
             }
             std::thread::yield_now();
         }
@@ -189,8 +189,8 @@ mod tests {
         let (outcome, after) = until(Deadline::after(long), &|start| start.elapsed() > soon);
         assert!(outcome == Some(Ok(())) && after > soon);
         let (outcome, after) = until(Deadline::after(soon), &|_| false);
-        assert!(outcome == Some(Err(Stop::TimedOut)) && after >= soon);
+        assert!(outcome == Some(Err(WaitError::TimedOut)) && after >= soon);
         let (outcome, after) = until(Deadline::NEVER, &|_| false);
-        assert!(outcome == Some(Err(Stop::Interrupted)) && after >= Spin::SLICE);
+        assert!(outcome == Some(Err(WaitError::Interrupted)) && after >= Spin::SLICE);
     }
 }

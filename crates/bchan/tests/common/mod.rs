@@ -9,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bchan::{Barrier, Channel, Config, Consumer, Deadline, Mode, Producer, Stop};
+use bchan::{Barrier, Channel, Config, Consumer, Deadline, Mode, Producer, ReceiveError, SendError};
 
 /// Longer than anything here takes on a busy machine; whoever waits this long waits in vain.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -152,7 +152,7 @@ pub fn send_mixed<const N: usize>(
     tx: &mut Producer,
     producer: usize,
     sequences: Range<u64>,
-) -> Result<(), Stop> {
+) -> Result<(), SendError> {
     let mut next = sequences.start;
     while next < sequences.end {
         let upto = |n: u64| (next + n).min(sequences.end);
@@ -186,11 +186,11 @@ pub fn receive_mixed<const N: usize>(rx: &mut Consumer, order: &mut Order) {
         match turn % 3 {
             0 => match rx.receive::<[u8; N]>() {
                 Ok(item) => order.take(&item),
-                Err(stop) => return assert_eq!(stop, Stop::Ended),
+                Err(stop) => return assert_eq!(stop, ReceiveError::Ended),
             },
             1 => match rx.receive_into(&mut buffer) {
                 Ok(n) => order.take_all(&buffer[..n]),
-                Err(stop) => return assert_eq!(stop, Stop::Ended),
+                Err(stop) => return assert_eq!(stop, ReceiveError::Ended),
             },
             _ => {
                 let n = rx.peek(9);
@@ -204,10 +204,10 @@ pub fn receive_mixed<const N: usize>(rx: &mut Consumer, order: &mut Order) {
 }
 
 /// Waits for space, also through signals.
-pub fn wait_for_space(tx: &mut Producer) -> Result<(), Stop> {
+pub fn wait_for_space(tx: &mut Producer) -> Result<(), SendError> {
     loop {
         match tx.wait_for_space(Deadline::NEVER) {
-            Err(Stop::Interrupted) => {}
+            Err(SendError::Interrupted) => {}
             outcome => return outcome,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bchan::{Deadline, Frame, ReceivingFrames, SendingFrames, Stop};
+use bchan::{Deadline, Frame, ReceiveError, ReceivingFrames, SendingFrames};
 
 use crate::{Case, content, fill, front, over_every_configuration, receive};
 
@@ -201,5 +201,5 @@ fn claim_that_is_dropped_sends_nothing_and_takes_nothing(case: &Case) {
         claimed.release();
     }
     drop(tx);
-    assert_eq!(rx.wait_for_message(Deadline::NEVER), Err(Stop::Ended), "the end is said in one way");
+    assert_eq!(rx.wait_for_message(Deadline::NEVER), Err(ReceiveError::Ended), "the end is said in one way");
 }

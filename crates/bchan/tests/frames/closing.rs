@@ -1,6 +1,6 @@
 //! Closing and leaving: what was accepted is received, no more and no less.
 
-use bchan::{FrameConsumer, HandleError, ReceivingFrames, SendingFrames, Stop};
+use bchan::{FrameConsumer, HandleError, ReceiveError, ReceivingFrames, SendError, SendingFrames};
 
 use crate::common::{spawn, until_parked};
 use crate::{Case, content, fill, length, over_every_configuration, receive, seed};
@@ -40,8 +40,8 @@ fn closing_refuses_and_keeps_what_was_accepted(case: &Case) {
     let message = content(0, 0, case.capacity * 32 + 1);
     tx.send(&message, 0).unwrap();
     channel.close();
-    assert_eq!(tx.try_send(b"late", 0), Err(Stop::Closed));
-    assert_eq!(tx.send(&message, 0), Err(Stop::Closed));
+    assert_eq!(tx.try_send(b"late", 0), Err(SendError::Closed));
+    assert_eq!(tx.send(&message, 0), Err(SendError::Closed));
     assert!(tx.is_closed() && channel.is_closed());
     assert_eq!(drain(&mut rx), [(0, message)]);
     assert_eq!((channel.stats().sent, channel.stats().received), (1, 1));
@@ -54,7 +54,7 @@ fn reservation_open_at_close_is_refused(case: &Case) {
     fill(&mut tx, b"late");
     channel.close();
     assert_eq!(receive(&mut rx), None);
-    assert_eq!(tx.commit(bchan::Frame { len: 4, kind: 0 }), Err(Stop::Closed));
+    assert_eq!(tx.commit(bchan::Frame { len: 4, kind: 0 }), Err(SendError::Closed));
     assert_eq!(drain(&mut rx), []);
     assert_eq!(channel.stats().sent, 0);
 }
@@ -66,7 +66,7 @@ fn blocked_ones_are_told(case: &Case) {
     until_parked(&channel, 1);
     channel.close();
     let (outcome, _rx) = receiver.join().unwrap();
-    assert_eq!(outcome, Err(Stop::Ended));
+    assert_eq!(outcome, Err(ReceiveError::Ended));
 
     let channel = case.channel();
     let mut tx = channel.frame_producer().unwrap();
@@ -75,7 +75,7 @@ fn blocked_ones_are_told(case: &Case) {
     let sender = spawn(move || tx.send(&vec![1; most], 0));
     until_parked(&channel, 1);
     channel.close();
-    assert_eq!(sender.join().unwrap(), Err(Stop::Closed));
+    assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
 }
 
 fn closing_while_producers_send_loses_nothing(case: &Case) {

@@ -1,6 +1,6 @@
 //! Every length arrives, whole, once and in order, wherever it starts in the ring.
 
-use bchan::{Frame, FrameConsumer, FrameProducer, ReceivingFrames, SendingFrames, Stop};
+use bchan::{Frame, FrameConsumer, FrameProducer, ReceiveError, ReceivingFrames, SendError, SendingFrames};
 
 use crate::common::{Random, spawn};
 use crate::{Case, content, fill, front, length, over_every_configuration, receive, seed};
@@ -96,7 +96,7 @@ fn kinds_arrive_with_their_messages(case: &Case) {
 }
 
 /// Sends `count` messages, in all ways, and gives claims up in between. Each says in its kind who sent it.
-fn send_mixed(tx: &mut FrameProducer, producer: usize, count: u64, seed: u64) -> Result<(), Stop> {
+fn send_mixed(tx: &mut FrameProducer, producer: usize, count: u64, seed: u64) -> Result<(), SendError> {
     let most = tx.max_len();
     for sequence in 0..count {
         let message = content(producer, sequence, length(seed, producer, sequence, most));
@@ -131,7 +131,7 @@ fn receive_mixed(rx: &mut FrameConsumer, next: &mut [u64], seed: u64, most: usiz
         let kind = match random.below(3) {
             0 => match rx.receive(&mut buffer) {
                 Ok(kind) => kind,
-                Err(stop) => return assert_eq!(stop, Stop::Ended),
+                Err(stop) => return assert_eq!(stop, ReceiveError::Ended),
             },
             1 => match rx.peek() {
                 Some(frame) => {

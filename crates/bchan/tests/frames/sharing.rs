@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bchan::{FrameConsumer, Mode, ReceivingFrames, SendingFrames, Stop};
+use bchan::{FrameConsumer, Mode, ReceiveError, ReceivingFrames, SendingFrames};
 
 use crate::common::{Random, spawn, until, until_parked};
 use crate::{Case, content, front, over_every_configuration, receive, seed};
@@ -60,7 +60,7 @@ fn each_message_goes_to_one_consumer(case: &Case) {
                     }
                     match rx.receive(&mut buffer) {
                         Ok(_) => seen.push(number(&buffer)),
-                        Err(stop) => break assert_eq!(stop, Stop::Ended),
+                        Err(stop) => break assert_eq!(stop, ReceiveError::Ended),
                     }
                 }
                 seen
@@ -157,7 +157,7 @@ fn every_blocked_consumer_is_told_the_end(case: &Case) {
         .collect();
     until_parked(&channel, CONSUMERS as u64);
     drop(tx);
-    consumers.into_iter().for_each(|consumer| assert_eq!(consumer.join().unwrap(), Err(Stop::Ended)));
+    consumers.into_iter().for_each(|consumer| assert_eq!(consumer.join().unwrap(), Err(ReceiveError::Ended)));
 }
 
 fn one_message_wakes_one_consumer(case: &Case) {

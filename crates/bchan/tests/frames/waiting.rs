@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bchan::{Deadline, Mode, ReceivingFrames, SendingFrames, Stop};
+use bchan::{Deadline, Mode, ReceivingFrames, SendError, SendingFrames};
 
 use crate::common::{Random, spawn, until, until_parked};
 use crate::{Case, content, over_every_configuration, receive, seed};
@@ -45,11 +45,11 @@ fn sender_waits_until_its_deadline(case: &Case) {
     let (start, most) = (Instant::now(), tx.max_len());
     let outcome = loop {
         match tx.wait_for_room(most, Deadline::after(SHORT)) {
-            Err(Stop::Interrupted) => {}
+            Err(SendError::Interrupted) => {}
             outcome => break outcome,
         }
     };
-    assert_eq!(outcome, Err(Stop::TimedOut));
+    assert_eq!(outcome, Err(SendError::TimedOut));
     assert!(start.elapsed() >= SHORT);
     if case.capacity > 1 {
         assert_eq!(tx.wait_for_room(most - 64, Deadline::NEVER), Ok(()), "one slot less is there");

@@ -1,6 +1,6 @@
 //! Closing: who waits is told, and what was accepted is received, no more and no less.
 
-use bchan::{HandleError, Stop};
+use bchan::{HandleError, ReceiveError, SendError};
 use bchan::{Receiving, Sending};
 use loom::thread;
 
@@ -12,7 +12,7 @@ fn closing_wakes_a_parked_consumer() {
         let channel = channel(1, 1);
         let (_tx, mut rx) = warm(&channel);
         let closer = thread::spawn(move || channel.close());
-        assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+        assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
         closer.join().unwrap();
     });
 }
@@ -25,7 +25,7 @@ fn closing_wakes_a_parked_producer() {
         tx.send(0_u64).unwrap();
         let closing = channel.clone();
         let closer = thread::spawn(move || closing.close());
-        assert_eq!(tx.send(1_u64), Err(Stop::Closed));
+        assert_eq!(tx.send(1_u64), Err(SendError::Closed));
         closer.join().unwrap();
         assert_eq!(channel.len(), 1);
     });
@@ -39,7 +39,7 @@ fn closing_wakes_both_sides() {
         full.send(100_u64).unwrap();
         let closing = channel.clone();
         let sender = thread::spawn(move || {
-            assert_eq!(full.wait_for_space(bchan::Deadline::NEVER), Err(Stop::Closed));
+            assert_eq!(full.wait_for_space(bchan::Deadline::NEVER), Err(SendError::Closed));
             full
         });
         let closer = thread::spawn(move || closing.close());

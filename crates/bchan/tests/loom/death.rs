@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bchan::process::{Killed, be, die_at, died};
-use bchan::{Channel, Config, Consumer, HandleError, Mode, Producer, Receiving, Sending, Stop};
+use bchan::{Channel, Config, Consumer, HandleError, Mode, Producer, ReceiveError, Receiving, Sending};
 use loom::thread;
 use loom::thread::JoinHandle;
 
@@ -107,7 +107,7 @@ fn producer_dies_at(label: &'static str, work: fn(&mut Producer), mode: Mode, pr
         }
         seen.retain(|item| item / 100 != 1);
         assert_eq!(seen, sent);
-        assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+        assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
         assert_eq!((channel.active_producers(), channel.stats().deaths), (0, 1));
         assert_eq!(channel.len(), 0);
     });
@@ -239,7 +239,7 @@ fn consumer_dies_at(label: &'static str, work: fn(&mut [Consumer; 2]), preemptio
         assert_eq!(seen, [100, 101]);
         drop_as(1, tx);
         be(OTHER);
-        assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+        assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
         drop(rx);
         be(1);
     });
@@ -502,7 +502,7 @@ fn close_is_finished_whose_caller_died() {
             let sleeper = live(move || rx.receive::<u64>());
             let _remains = kill(VICTIM, label, channel.clone(), |channel| channel.close()).join().unwrap();
             assert!(channel.bury(VICTIM));
-            assert_eq!(sleeper.join().unwrap(), Err(Stop::Ended));
+            assert_eq!(sleeper.join().unwrap(), Err(ReceiveError::Ended));
             assert!(channel.is_closed());
         });
     }

@@ -1,8 +1,8 @@
 //! Messages of one slot and of two, in a lane and in the ring that all share.
 
 use bchan::{
-    Channel, Config, Deadline, Frame, FrameConsumer, FrameProducer, Mode, ReceivingFrames, SendingFrames,
-    Stop,
+    Channel, Config, Deadline, Frame, FrameConsumer, FrameProducer, Mode, ReceiveError, ReceivingFrames,
+    SendError, SendingFrames,
 };
 use loom::thread;
 use loom::thread::JoinHandle;
@@ -41,7 +41,7 @@ pub(crate) fn try_send(tx: &mut FrameProducer, id: u8, len: usize) -> bool {
     tx.try_send(&message(id, len), id) == Ok(true)
 }
 
-fn send(tx: &mut FrameProducer, id: u8, len: usize) -> Result<(), Stop> {
+fn send(tx: &mut FrameProducer, id: u8, len: usize) -> Result<(), SendError> {
     tx.send(&message(id, len), id)
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn try_receive(rx: &mut FrameConsumer) -> Option<(u8, usize)> {
     Some(checked(kind, &buffer))
 }
 
-fn receive(rx: &mut FrameConsumer) -> Result<(u8, usize), Stop> {
+fn receive(rx: &mut FrameConsumer) -> Result<(u8, usize), ReceiveError> {
     let mut buffer = Vec::new();
     rx.receive(&mut buffer).map(|kind| checked(kind, &buffer))
 }
@@ -430,7 +430,7 @@ fn closing_a_ring_of_frames_wakes_two_parked_producers() {
         assert!(try_send(&mut tx, 1, TWO));
         let senders = [(one, ONE), (two, TWO)].map(|(mut tx, len)| {
             thread::spawn(move || {
-                assert_eq!(tx.wait_for_room(len, Deadline::NEVER), Err(Stop::Closed));
+                assert_eq!(tx.wait_for_room(len, Deadline::NEVER), Err(SendError::Closed));
                 tx
             })
         });

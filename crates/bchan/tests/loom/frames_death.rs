@@ -1,6 +1,8 @@
 //! Processes that die in the midst of frames of one slot and of two; see `death`.
 
-use bchan::{Channel, Config, FrameConsumer, FrameProducer, Mode, ReceivingFrames, SendingFrames, Stop};
+use bchan::{
+    Channel, Config, FrameConsumer, FrameProducer, Mode, ReceiveError, ReceivingFrames, SendingFrames,
+};
 
 use crate::check;
 use crate::death::{OTHER, VICTIM, drop_as, kill, live, of};
@@ -70,7 +72,7 @@ fn producer_dies_at(label: &'static str, work: fn(&mut FrameProducer), mode: Mod
         };
         of(OTHER, || goes_on(&channel, &mut tx, &mut rx, &seen));
         drop_as(OTHER, tx);
-        assert_eq!(rx.receive(&mut Vec::new()), Err(Stop::Ended));
+        assert_eq!(rx.receive(&mut Vec::new()), Err(ReceiveError::Ended));
         assert_eq!((channel.active_producers(), channel.stats().deaths), (0, 1));
     });
 }
@@ -148,7 +150,7 @@ fn consumer_dies_at(label: &'static str, work: fn(&mut [FrameConsumer; 2]), pree
             goes_on(&channel, &mut tx, &mut rx, &seen);
         });
         drop_as(1, tx);
-        of(OTHER, || assert_eq!(rx.receive(&mut Vec::new()), Err(Stop::Ended)));
+        of(OTHER, || assert_eq!(rx.receive(&mut Vec::new()), Err(ReceiveError::Ended)));
         drop_as(OTHER, rx);
     });
 }
@@ -272,7 +274,7 @@ fn one_that_clears_up_after_frames_dies() {
             }
             assert_eq!(take_all(&mut mine), [(10, TWO)]);
             is_counted(&channel, 1, 2);
-            assert_eq!(mine.receive(&mut Vec::new()), Err(Stop::Ended));
+            assert_eq!(mine.receive(&mut Vec::new()), Err(ReceiveError::Ended));
         });
     }
 }

@@ -1,6 +1,6 @@
 //! One lane: sending, batches, claims, and reading in place.
 
-use bchan::{Deadline, Stop};
+use bchan::{Deadline, ReceiveError};
 use bchan::{Receiving, Sending};
 use loom::thread;
 
@@ -87,7 +87,7 @@ fn front_shows_messages_until_they_are_released() {
             }
             rx.release(1);
         }
-        assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+        assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
         sender.join().unwrap();
     });
 }

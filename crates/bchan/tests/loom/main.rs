@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bchan::{Channel, Config, Consumer, Deadline, Producer, Stop};
+use bchan::{Channel, Config, Consumer, Deadline, Producer, ReceiveError};
 
 /// Checks `model` with at most `preemptions`.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -88,7 +88,7 @@ fn drain(rx: &mut Consumer) -> Vec<u64> {
         match rx.receive() {
             Ok(item) => seen.push(item),
             Err(stop) => {
-                assert_eq!(stop, Stop::Ended);
+                assert_eq!(stop, ReceiveError::Ended);
                 assert_eq!(rx.peek(1), 0, "nothing comes after the end");
                 return seen;
             }

@@ -1,6 +1,6 @@
 //! Producers that come and go, and consumers that follow one another.
 
-use bchan::{HandleError, Stop};
+use bchan::{HandleError, ReceiveError};
 use bchan::{Receiving, Sending};
 use loom::thread;
 
@@ -42,7 +42,7 @@ fn late_producer_is_heard_by_a_parked_consumer() {
         assert_eq!(rx.receive(), Ok(1_u64));
         late.join().unwrap();
         drop(tx);
-        assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+        assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
     });
 }
 

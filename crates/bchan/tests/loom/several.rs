@@ -1,6 +1,9 @@
 //! One thread that waits for several channels: whichever is ready wakes it, and nobody else waits in vain.
 
-use bchan::{Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, Sending, Stop, wait_for_any};
+use bchan::{
+    Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, SendError, Sending, WaitError,
+    wait_for_any,
+};
 use loom::thread;
 
 use crate::{channel, check, passing, warm};
@@ -158,7 +161,7 @@ fn closing_a_full_one_of_several_is_heard() {
                 }
                 drop(wait_for_any(&mut [tx.case(), idle.case()], Deadline::NEVER).unwrap());
             };
-            assert_eq!(refused, Stop::Closed);
+            assert_eq!(refused, SendError::Closed);
             closer.join().unwrap();
         });
     }
@@ -231,7 +234,7 @@ fn deadline_that_passes_takes_no_wake_up_from_others() {
         let receiver = thread::spawn(move || (plain.receive::<u64>(), plain));
         let late = thread::spawn(move || {
             let outcome = wait_for_any(&mut [rx.case(), other.case()], passing());
-            assert!(matches!(outcome, Ok(_) | Err(Stop::TimedOut)));
+            assert!(matches!(outcome, Ok(_) | Err(WaitError::TimedOut)));
             // It takes nothing, whatever it was told.
             drop(outcome);
             (rx, other)

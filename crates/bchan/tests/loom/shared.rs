@@ -1,6 +1,6 @@
 //! The ring that all share: claims, what is given up or handed back, the end, and wake-ups of one.
 
-use bchan::{Channel, Config, Consumer, Mode, Producer, Receiving, Sending, Stop};
+use bchan::{Channel, Config, Consumer, Mode, Producer, ReceiveError, Receiving, SendError, Sending};
 use loom::thread;
 use loom::thread::JoinHandle;
 
@@ -66,7 +66,7 @@ fn try_receive_one(mut rx: Consumer) -> JoinHandle<Vec<u64>> {
     thread::spawn(move || Vec::from_iter(rx.try_receive()))
 }
 
-type Receiver = JoinHandle<(Result<u64, Stop>, Consumer)>;
+type Receiver = JoinHandle<(Result<u64, ReceiveError>, Consumer)>;
 
 /// Receives one message, in a thread that then keeps its handle.
 fn receive_one(mut rx: Consumer) -> Receiver {
@@ -79,7 +79,7 @@ fn two_receivers(channel: &Channel) -> [Receiver; 2] {
 }
 
 /// What they received; their handles are kept until all are through, for a handle that goes wakes others.
-fn join(receivers: [Receiver; 2]) -> [Result<u64, Stop>; 2] {
+fn join(receivers: [Receiver; 2]) -> [Result<u64, ReceiveError>; 2] {
     let mut seen = receivers.map(|receiver| receiver.join().unwrap()).each_ref().map(|(seen, _)| *seen);
     seen.sort_by_key(|seen| seen.unwrap_or(u64::MAX));
     seen
@@ -493,7 +493,7 @@ fn closing_a_ring_tells_two_consumers() {
         let ([mut tx], receivers) = (producers(&channel), two_receivers(&channel));
         assert_eq!(tx.try_send(1_u64), Ok(true));
         channel.close();
-        assert_eq!(join(receivers), [Ok(1), Err(Stop::Ended)]);
+        assert_eq!(join(receivers), [Ok(1), Err(ReceiveError::Ended)]);
         drop(tx);
     });
 }
@@ -507,8 +507,8 @@ fn closing_with_an_open_reservation_tells_two_consumers() {
         assert!(reserve_one(&mut tx, 100));
         let receivers = rxs.map(receive_one);
         channel.close();
-        assert_eq!(tx.commit(1), Err(Stop::Closed));
-        assert_eq!(join(receivers), [Err(Stop::Ended); 2]);
+        assert_eq!(tx.commit(1), Err(SendError::Closed));
+        assert_eq!(join(receivers), [Err(ReceiveError::Ended); 2]);
         drop(tx);
     });
 }
@@ -525,7 +525,7 @@ fn closing_with_an_open_claim_tells_who_waits() {
         // SAFETY: the slot is ours.
         unsafe { tx.slots(1).cast::<u64>().write(100) };
         tx.commit(1).unwrap();
-        assert_eq!(join(receivers), [Ok(100), Err(Stop::Ended)]);
+        assert_eq!(join(receivers), [Ok(100), Err(ReceiveError::Ended)]);
         drop(tx);
     });
 }
@@ -552,7 +552,7 @@ fn last_producer_leaving_tells_two_consumers() {
         let channel = mpmc(2);
         let ([tx], receivers) = (producers(&channel), two_receivers(&channel));
         drop(tx);
-        assert_eq!(join(receivers), [Err(Stop::Ended); 2]);
+        assert_eq!(join(receivers), [Err(ReceiveError::Ended); 2]);
     });
 }
 
@@ -564,7 +564,7 @@ fn last_message_and_the_end_reach_two_consumers() {
         let ([mut tx], receivers) = (producers(&channel), two_receivers(&channel));
         tx.send(1_u64).unwrap();
         drop(tx);
-        assert_eq!(join(receivers), [Ok(1), Err(Stop::Ended)]);
+        assert_eq!(join(receivers), [Ok(1), Err(ReceiveError::Ended)]);
     });
 }
 
@@ -595,7 +595,7 @@ fn end_and_a_port_that_sends() {
         let seen = drain(&mut rx);
         match sender.join().unwrap() {
             Ok(n) => assert_eq!(seen.len(), n),
-            Err(stop) => assert_eq!((stop, seen.len()), (Stop::Closed, 0)),
+            Err(stop) => assert_eq!((stop, seen.len()), (SendError::Closed, 0)),
         }
     });
 }
@@ -697,7 +697,7 @@ fn deadline_that_passes_takes_no_consumers_wake_up() {
         let leaver = thread::spawn(move || match hasty.wait_for_message(passing()) {
             Ok(()) => hasty.try_receive::<u64>(),
             stop => {
-                assert_eq!(stop, Err(Stop::TimedOut));
+                assert_eq!(stop, Err(ReceiveError::TimedOut));
                 None
             }
         });

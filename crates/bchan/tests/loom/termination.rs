@@ -1,6 +1,6 @@
 //! The end: it comes when the last producer has left and all is drained, and not before.
 
-use bchan::{HandleError, Stop};
+use bchan::{HandleError, ReceiveError};
 use bchan::{Receiving, Sending};
 use loom::thread;
 
@@ -12,7 +12,7 @@ fn last_producer_leaving_ends_a_parked_consumer() {
         let channel = channel(1, 1);
         let (tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
         let leaver = thread::spawn(move || drop(tx));
-        assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+        assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
         leaver.join().unwrap();
     });
 }

@@ -1,6 +1,6 @@
 //! Parking and waking: no wake-up is lost, whoever parks, and whatever deadline passes.
 
-use bchan::{Channel, Config, Consumer, Producer, Stop, Tuning, WakePolicy};
+use bchan::{Channel, Config, Consumer, Producer, ReceiveError, SendError, Tuning, WakePolicy};
 use bchan::{Receiving, Sending};
 use loom::thread;
 
@@ -172,7 +172,7 @@ fn deadline_that_passes_takes_nothing_from_the_consumer() {
         for next in 0..2_u64 {
             match rx.wait_for_message(passing()) {
                 Ok(()) => assert!(rx.peek(1) > 0, "told that there is a message"),
-                stop => assert_eq!(stop, Err(Stop::TimedOut)),
+                stop => assert_eq!(stop, Err(ReceiveError::TimedOut)),
             }
             assert_eq!(rx.receive(), Ok(next));
         }
@@ -190,7 +190,7 @@ fn deadline_that_passes_takes_nothing_from_the_producer() {
             match tx.wait_for_space(passing()) {
                 Ok(()) => assert_eq!(tx.try_send(1_u64), Ok(true), "told that there is space"),
                 stop => {
-                    assert_eq!(stop, Err(Stop::TimedOut));
+                    assert_eq!(stop, Err(SendError::TimedOut));
                     tx.send(1_u64).unwrap();
                 }
             }

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use bchan::process::{after_fork_in_child, after_fork_in_parent, before_fork};
-use bchan::{Deadline, HandleError, Producer, Receiving, Sending, Stop, Ticket};
+use bchan::{Deadline, HandleError, Producer, ReceiveError, Receiving, Sending, Ticket};
 
 use crate::Kind;
 use crate::child::{End, Order, Stage};
@@ -123,7 +123,7 @@ pub fn fork(role: &str, stage: &Stage) {
             assert_eq!(rx.receive(), Ok(7_u64));
             drop(tx);
             // No deadline: told by the death alone.
-            assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+            assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
             assert_eq!(channel.stats().deaths, 1);
             let mut status = 0;
             // SAFETY: a child of ours, and a place for its status.

@@ -2,21 +2,21 @@
 //! every word.
 
 use bchan::{
-    Channel, Consumer, Deadline, Frame, FrameConsumer, FrameProducer, HandleError, Producer, Receiving,
-    ReceivingFrames, Sending, SendingFrames, Stop, Ticket,
+    Channel, Consumer, Deadline, Frame, FrameConsumer, FrameProducer, HandleError, Producer, ReceiveError,
+    Receiving, ReceivingFrames, SendError, Sending, SendingFrames, Ticket,
 };
 
 /// Sending, of items and of frames.
 pub trait Sends {
     /// Sends as many of `items` as there is room for; tells how many.
-    fn try_send(&mut self, items: &[u64]) -> Result<usize, Stop>;
+    fn try_send(&mut self, items: &[u64]) -> Result<usize, SendError>;
     /// Reserves room for `n`, or for one frame; tells for how many there is.
     fn reserve(&mut self, n: usize) -> usize;
     /// Sends these, for which there is room, and gives up what else was reserved.
-    fn commit(&mut self, items: &[u64]) -> Result<(), Stop>;
+    fn commit(&mut self, items: &[u64]) -> Result<(), SendError>;
     #[cfg(feature = "kill-points")]
     fn is_closed(&self) -> bool;
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop>;
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError>;
 }
 
 /// Receiving, of items and of frames.
@@ -28,7 +28,7 @@ pub trait Receives {
     /// Receives up to `n`.
     fn try_receive(&mut self, n: usize) -> Vec<u64>;
     fn is_ended(&mut self) -> bool;
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop>;
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError>;
 }
 
 /// A handle, which may pass to another process before its first use.
@@ -114,7 +114,7 @@ macro_rules! passes {
 passes!(Items<Producer>, Items<Consumer>, Frames<FrameProducer>, Frames<FrameConsumer>);
 
 impl<T: Sending> Sends for Items<T> {
-    fn try_send(&mut self, items: &[u64]) -> Result<usize, Stop> {
+    fn try_send(&mut self, items: &[u64]) -> Result<usize, SendError> {
         match *items {
             [item] => self.0.try_send(item).map(usize::from),
             _ => self.0.try_send_all(items),
@@ -125,7 +125,7 @@ impl<T: Sending> Sends for Items<T> {
         self.0.reserve(n)
     }
 
-    fn commit(&mut self, items: &[u64]) -> Result<(), Stop> {
+    fn commit(&mut self, items: &[u64]) -> Result<(), SendError> {
         // SAFETY: that many slots of eight bytes are reserved.
         unsafe {
             self.0.slots(items.len()).cast::<u64>().copy_from_nonoverlapping(items.as_ptr(), items.len())
@@ -138,7 +138,7 @@ impl<T: Sending> Sends for Items<T> {
         self.0.is_closed()
     }
 
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
         self.0.wait_for_space(deadline)
     }
 }
@@ -172,7 +172,7 @@ impl<T: Receiving> Receives for Items<T> {
         self.0.is_ended()
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         self.0.wait_for_message(deadline)
     }
 }
@@ -209,7 +209,7 @@ fn message(bytes: &[u8], of_kind: u8) -> u64 {
 }
 
 impl<T: SendingFrames> Sends for Frames<T> {
-    fn try_send(&mut self, items: &[u64]) -> Result<usize, Stop> {
+    fn try_send(&mut self, items: &[u64]) -> Result<usize, SendError> {
         for (sent, &item) in items.iter().enumerate() {
             match self.0.try_send(&frame(item), kind(item)) {
                 Ok(true) => {}
@@ -224,7 +224,7 @@ impl<T: SendingFrames> Sends for Frames<T> {
         self.0.reserve(LONGEST * SLOT).into()
     }
 
-    fn commit(&mut self, items: &[u64]) -> Result<(), Stop> {
+    fn commit(&mut self, items: &[u64]) -> Result<(), SendError> {
         match *items {
             [] => self.0.abort(),
             [item, ..] => {
@@ -242,7 +242,7 @@ impl<T: SendingFrames> Sends for Frames<T> {
         self.0.is_closed()
     }
 
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
         self.0.wait_for_room(LONGEST * SLOT, deadline)
     }
 }
@@ -275,7 +275,7 @@ impl<T: ReceivingFrames> Receives for Frames<T> {
         self.0.is_ended()
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         self.0.wait_for_message(deadline)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bchan::{Channel, Deadline, HandleError, Receiving, Stop};
+use bchan::{Channel, Deadline, HandleError, Receiving, SendError};
 
 use crate::child::Stage;
 use crate::common::Random;
@@ -43,7 +43,7 @@ impl<'a> Account<'a> {
     }
 
     /// Sends up to `n` in one call, if there is space.
-    pub fn send(&mut self, tx: &mut (impl Sends + ?Sized), n: usize) -> Result<usize, Stop> {
+    pub fn send(&mut self, tx: &mut (impl Sends + ?Sized), n: usize) -> Result<usize, SendError> {
         self.tries(n);
         let outcome = tx.try_send(&self.items(n));
         self.has_sent(*outcome.as_ref().unwrap_or(&0));
@@ -51,7 +51,7 @@ impl<'a> Account<'a> {
     }
 
     /// Reserves `n`, if there is space, and sends the first `m` of them.
-    pub fn commit(&mut self, tx: &mut (impl Sends + ?Sized), n: usize, m: usize) -> Result<usize, Stop> {
+    pub fn commit(&mut self, tx: &mut (impl Sends + ?Sized), n: usize, m: usize) -> Result<usize, SendError> {
         let m = tx.reserve(n).min(m);
         self.tries(m);
         let outcome = tx.commit(&self.items(m)).map(|()| m);

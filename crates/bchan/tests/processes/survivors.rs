@@ -7,7 +7,7 @@ use std::sync::mpsc::channel as std_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Deadline, HandleError, Stop};
+use bchan::{Channel, Deadline, HandleError, ReceiveError, SendError};
 
 use crate::Kind;
 use crate::common::{Random, spawn};
@@ -85,7 +85,7 @@ impl Survivors {
                 };
                 match outcome {
                     Ok(0) => {
-                        if tx.wait_for_space(Deadline::NEVER) == Err(Stop::Closed) {
+                        if tx.wait_for_space(Deadline::NEVER) == Err(SendError::Closed) {
                             return;
                         }
                     }
@@ -188,7 +188,7 @@ fn receive_to_the_end(rx: &mut dyn Rx, ledger: &Ledger, consumer: usize) {
         if turn % 8 == 0 {
             std::thread::sleep(Duration::from_micros(300));
         }
-        if seen == 0 && (rx.is_ended() || rx.wait_for_message(Deadline::NEVER) == Err(Stop::Ended)) {
+        if seen == 0 && (rx.is_ended() || rx.wait_for_message(Deadline::NEVER) == Err(ReceiveError::Ended)) {
             return;
         }
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::common::{Case, Order, fill, front, message, messages, receive_all};
 use crate::over_every_configuration;
-use bchan::{Deadline, Receiving, Sending, Stop};
+use bchan::{Deadline, ReceiveError, Receiving, Sending};
 
 over_every_configuration! {
     claims_and_fronts_cross_the_rings_end
@@ -131,7 +131,7 @@ fn more_than_was_claimed_is_not_taken<const N: usize>(case: &Case) {
     assert!(is_refused(|| rx.release(1)));
     assert_eq!(receive_all::<N>(&mut rx), items[1..]);
     drop(tx);
-    assert_eq!(rx.wait_for_message(Deadline::NEVER), Err(Stop::Ended), "the end is said in one way");
+    assert_eq!(rx.wait_for_message(Deadline::NEVER), Err(ReceiveError::Ended), "the end is said in one way");
 }
 
 fn claim_that_is_dropped_sends_nothing_and_takes_nothing<const N: usize>(case: &Case) {
@@ -152,5 +152,5 @@ fn claim_that_is_dropped_sends_nothing_and_takes_nothing<const N: usize>(case: &
         messages.release(1);
     }
     channel.close();
-    assert_eq!(rx.wait_for_message(Deadline::NEVER), Err(Stop::Ended));
+    assert_eq!(rx.wait_for_message(Deadline::NEVER), Err(ReceiveError::Ended));
 }

@@ -1,6 +1,6 @@
 //! Closing: senders are refused, blocked ones too, and what was accepted is received exactly.
 
-use bchan::{HandleError, Stop};
+use bchan::{HandleError, ReceiveError, SendError};
 use bchan::{Receiving, Sending};
 
 use crate::common::{
@@ -26,18 +26,18 @@ fn closed_channel_refuses_what_is_sent_and_gives_what_it_has<const N: usize>(cas
     channel.close();
     assert!(channel.is_closed() && tx.is_closed());
     let item = message::<N>(0, 99);
-    assert_eq!(tx.try_send(item), Err(Stop::Closed));
-    assert_eq!(tx.send(item), Err(Stop::Closed));
-    assert_eq!(tx.try_send_all(&[item]), Err(Stop::Closed));
-    assert_eq!(tx.send_all(&[item]), Err(Stop::Closed));
+    assert_eq!(tx.try_send(item), Err(SendError::Closed));
+    assert_eq!(tx.send(item), Err(SendError::Closed));
+    assert_eq!(tx.try_send_all(&[item]), Err(SendError::Closed));
+    assert_eq!(tx.send_all(&[item]), Err(SendError::Closed));
     let free = tx.reserve(1);
-    assert_eq!(tx.commit(free), Err(Stop::Closed));
-    assert_eq!(wait_for_space(&mut tx), Err(Stop::Closed));
+    assert_eq!(tx.commit(free), Err(SendError::Closed));
+    assert_eq!(wait_for_space(&mut tx), Err(SendError::Closed));
     assert_eq!(channel.producer().unwrap_err(), HandleError::Closed);
     assert_eq!(receive_all::<N>(&mut rx), items);
-    assert_eq!(rx.receive::<[u8; N]>(), Err(Stop::Ended));
+    assert_eq!(rx.receive::<[u8; N]>(), Err(ReceiveError::Ended));
     assert_eq!(rx.try_receive::<[u8; N]>(), None);
-    assert_eq!(rx.receive::<[u8; N]>(), Err(Stop::Ended), "the end stays");
+    assert_eq!(rx.receive::<[u8; N]>(), Err(ReceiveError::Ended), "the end stays");
 }
 
 fn blocked_senders_are_told<const N: usize>(case: &Case) {
@@ -58,7 +58,7 @@ fn blocked_senders_are_told<const N: usize>(case: &Case) {
     until_parked(&channel, case.max_producers as u64);
     channel.close();
     for sender in senders {
-        assert_eq!(sender.join().unwrap(), Err(Stop::Closed));
+        assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
     }
     let mut order = Order::default();
     receive_mixed::<N>(&mut channel.consumer().unwrap(), &mut order);
@@ -72,7 +72,7 @@ fn blocked_receiver_is_told<const N: usize>(case: &Case) {
     let receiver = spawn(move || rx.receive::<[u8; N]>());
     until_parked(&channel, 1);
     channel.close();
-    assert_eq!(receiver.join().unwrap(), Err(Stop::Ended));
+    assert_eq!(receiver.join().unwrap(), Err(ReceiveError::Ended));
 }
 
 /// Producers send until they are refused, while another thread closes at some moment.

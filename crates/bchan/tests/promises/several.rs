@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use bchan::{
-    Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, Sending, Stop, most_cases, wait_for_any,
+    Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, Sending, WaitError, most_cases,
+    wait_for_any,
 };
 
 use crate::common::{Case, LIMIT, Random, in_time, message, messages, spawn, until_parked};
@@ -31,11 +32,11 @@ fn quiet() -> (Channel, Producer, Consumer) {
     (channel, tx, rx)
 }
 
-fn wait(cases: &mut [bchan::Case<'_>], timeout: Duration) -> Result<(), Stop> {
+fn wait(cases: &mut [bchan::Case<'_>], timeout: Duration) -> Result<(), WaitError> {
     let deadline = Deadline::after(timeout);
     loop {
         match wait_for_any(cases, deadline) {
-            Err(Stop::Interrupted) => {}
+            Err(WaitError::Interrupted) => {}
             outcome => return outcome.map(drop),
         }
     }
@@ -105,7 +106,7 @@ fn closing_ends_the_wait<const N: usize>(case: &Case) {
     for (channel, outcome) in [(full, sender), (empty, receiver)] {
         until_parked(&channel, 1);
         channel.close();
-        assert_eq!(outcome.join().unwrap(), Ok::<_, Stop>(()));
+        assert_eq!(outcome.join().unwrap(), Ok::<_, WaitError>(()));
     }
 }
 
@@ -133,7 +134,7 @@ fn nothing_ready_waits_until_the_deadline<const N: usize>(case: &Case) {
     let (mut tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
     for timeout in [Duration::ZERO, SHORT] {
         let start = Instant::now();
-        assert_eq!(wait(&mut [rx.case(), idle.case()], timeout), Err(Stop::TimedOut));
+        assert_eq!(wait(&mut [rx.case(), idle.case()], timeout), Err(WaitError::TimedOut));
         assert!(start.elapsed() >= timeout);
     }
     // Nothing was touched: what comes now is there, and wakes nobody.

@@ -1,6 +1,6 @@
 //! A shared ring: any number of consumers, claims that are given up or handed back.
 
-use bchan::{Consumer, Deadline, Mode, Stop};
+use bchan::{Consumer, Deadline, Mode, ReceiveError};
 use bchan::{Receiving, Sending};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn each_message_goes_to_one_consumer_in_its_producers_order<const N: usize>(case
                 loop {
                     match rx.receive_into(&mut buffer) {
                         Ok(n) => seen.extend(buffer[..n].iter().map(parts)),
-                        Err(stop) => break assert_eq!(stop, Stop::Ended),
+                        Err(stop) => break assert_eq!(stop, ReceiveError::Ended),
                     }
                 }
                 seen
@@ -92,7 +92,7 @@ fn every_blocked_consumer_is_told_the_end<const N: usize>(case: &Case) {
             drop(tx);
         }
         for consumer in consumers {
-            assert_eq!(consumer.join().unwrap(), Err(Stop::Ended));
+            assert_eq!(consumer.join().unwrap(), Err(ReceiveError::Ended));
         }
     }
 }
@@ -207,7 +207,7 @@ fn messages_handed_back_come_again_to_any_consumer<const N: usize>(case: &Case) 
     assert_eq!(second.peek(1), 1);
     let mut third = channel.consumer().unwrap();
     let soon = Deadline::after(Duration::from_millis(1));
-    assert!(matches!(third.wait_for_message(soon), Err(Stop::TimedOut | Stop::Interrupted)));
+    assert!(matches!(third.wait_for_message(soon), Err(ReceiveError::TimedOut | ReceiveError::Interrupted)));
     let waiting = spawn(move || (third.receive::<[u8; N]>(), third.receive::<[u8; N]>()));
     until_parked(&channel, 2);
     drop((first, second));

@@ -4,7 +4,7 @@ use bchan::{Receiving, Sending};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use bchan::{Channel, Config, Deadline, Stop, most_cases, wait_for_any};
+use bchan::{Channel, Config, Deadline, ReceiveError, SendError, WaitError, most_cases, wait_for_any};
 
 use crate::common::{LIMIT, spawn, until_parked};
 
@@ -55,7 +55,7 @@ fn signal_interrupts_a_receiver_and_loses_nothing() {
     });
     let thread = reports.recv_timeout(LIMIT).unwrap();
     until_parked(&channel, 1);
-    assert_eq!(interrupt(thread, &wait), Err(Stop::Interrupted));
+    assert_eq!(interrupt(thread, &wait), Err(ReceiveError::Interrupted));
     tx.send(5_u64).unwrap();
     assert_eq!(receiver.join().unwrap(), Ok(5));
 }
@@ -74,7 +74,7 @@ fn signal_interrupts_a_sender_and_loses_nothing() {
     });
     let thread = reports.recv_timeout(LIMIT).unwrap();
     until_parked(&channel, 1);
-    assert_eq!(interrupt(thread, &wait), Err(Stop::Interrupted));
+    assert_eq!(interrupt(thread, &wait), Err(SendError::Interrupted));
     assert_eq!(rx.receive(), Ok(1_u64));
     assert_eq!(sender.join().unwrap(), Ok(()));
     assert_eq!(rx.receive(), Ok(2_u64));
@@ -99,7 +99,7 @@ fn signal_interrupts_one_who_waits_for_several_and_loses_nothing() {
     });
     let thread = reports.recv_timeout(LIMIT).unwrap();
     until_parked(&channels[1], 1);
-    assert_eq!(interrupt(thread, &wait), Err(Stop::Interrupted));
+    assert_eq!(interrupt(thread, &wait), Err(WaitError::Interrupted));
     tx.send(5_u64).unwrap();
     assert_eq!(receiver.join().unwrap(), Ok(5));
     assert_eq!(channels[1].stats().wakes, 0);

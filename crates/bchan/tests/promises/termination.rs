@@ -1,6 +1,6 @@
 //! The end: when the last producer has left and all is drained, and not before.
 
-use bchan::{Deadline, HandleError, Stop};
+use bchan::{Deadline, HandleError, ReceiveError};
 use bchan::{Receiving, Sending};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn end_comes_once_the_last_producer_has_left_and_all_is_drained<const N: usize>(
         order.take(&rx.receive::<[u8; N]>().unwrap());
         assert_eq!(channel.len(), left);
     }
-    assert_eq!(rx.receive::<[u8; N]>(), Err(Stop::Ended));
+    assert_eq!(rx.receive::<[u8; N]>(), Err(ReceiveError::Ended));
     assert!(rx.is_ended());
     assert_eq!(channel.producer().unwrap_err(), HandleError::Ended);
     assert!(!channel.is_closed());
@@ -49,7 +49,7 @@ fn blocked_receiver_is_told_when_the_last_producer_leaves<const N: usize>(case: 
     let receiver = spawn(move || rx.receive::<[u8; N]>());
     until_parked(&channel, 1);
     drop(producers);
-    assert_eq!(receiver.join().unwrap(), Err(Stop::Ended));
+    assert_eq!(receiver.join().unwrap(), Err(ReceiveError::Ended));
 }
 
 fn end_does_not_come_before_the_first_producer<const N: usize>(case: &Case) {
@@ -57,7 +57,7 @@ fn end_does_not_come_before_the_first_producer<const N: usize>(case: &Case) {
     let mut rx = channel.consumer().unwrap();
     assert!(!rx.is_ended());
     let soon = Deadline::after(Duration::from_millis(1));
-    assert!(matches!(rx.wait_for_message(soon), Err(Stop::TimedOut | Stop::Interrupted)));
+    assert!(matches!(rx.wait_for_message(soon), Err(ReceiveError::TimedOut | ReceiveError::Interrupted)));
     let mut order = Order::default();
     let receiver = spawn(move || {
         receive_mixed::<N>(&mut rx, &mut order);
@@ -79,6 +79,6 @@ fn producer_that_comes_before_the_end_was_told_goes_on<const N: usize>(case: &Ca
         drop(tx);
         assert_eq!(receive_all::<N>(&mut rx), messages::<N>(0, sequence..sequence + 1));
     }
-    assert_eq!(rx.receive::<[u8; N]>(), Err(Stop::Ended));
+    assert_eq!(rx.receive::<[u8; N]>(), Err(ReceiveError::Ended));
     assert_eq!(channel.producer().unwrap_err(), HandleError::Ended);
 }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Config, Deadline, Mode, Receiving, Sending, Stop, Tuning, WakePolicy};
+use bchan::{
+    Channel, Config, Deadline, Mode, ReceiveError, Receiving, SendError, Sending, Tuning, WakePolicy,
+};
 
 use crate::common::{in_time, spawn, until_parked};
 
@@ -27,7 +29,7 @@ fn all_arrive_in_order_however_waiting_is_done() {
                 for i in 0..10_000_u64 {
                     assert_eq!(rx.receive(), Ok(i));
                 }
-                assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+                assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
                 sender.join().unwrap();
                 assert!(tuning.parks || channel.stats().waits == 0);
             });
@@ -42,17 +44,17 @@ fn who_never_parks_sees_deadlines_and_the_end() {
             let channel = channel(mode, 1, SPINNING);
             let (mut tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
             let soon = || Deadline::after(Duration::from_millis(3));
-            assert_eq!(rx.wait_for_message(soon()), Err(Stop::TimedOut));
+            assert_eq!(rx.wait_for_message(soon()), Err(ReceiveError::TimedOut));
             tx.send(1_u64).unwrap();
-            assert_eq!(tx.wait_for_space(soon()), Err(Stop::TimedOut));
+            assert_eq!(tx.wait_for_space(soon()), Err(SendError::TimedOut));
             // As often as this a caller must be able to look after signals.
-            assert_eq!(tx.wait_for_space(Deadline::NEVER), Err(Stop::Interrupted));
+            assert_eq!(tx.wait_for_space(Deadline::NEVER), Err(SendError::Interrupted));
             let sender = spawn(move || tx.send(2_u64));
             std::thread::yield_now();
             channel.close();
-            assert_eq!(sender.join().unwrap(), Err(Stop::Closed));
+            assert_eq!(sender.join().unwrap(), Err(SendError::Closed));
             assert_eq!(rx.receive(), Ok(1_u64));
-            assert_eq!(rx.receive::<u64>(), Err(Stop::Ended));
+            assert_eq!(rx.receive::<u64>(), Err(ReceiveError::Ended));
             assert_eq!(channel.stats().waits, 0);
         });
     }

@@ -3,7 +3,7 @@
 use bchan::{Receiving, Sending};
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Deadline, Mode, Stop};
+use bchan::{Channel, Deadline, Mode, ReceiveError, SendError, WaitError};
 
 use crate::common::{Case, message, messages, receive_all, spawn, until_parked};
 use crate::over_every_configuration;
@@ -20,14 +20,14 @@ over_every_configuration! {
 const SHORT: Duration = Duration::from_millis(3);
 
 /// Calls `wait` until it stops for another reason than a signal; tells it, and how long that took.
-fn timed(
-    mut wait: impl FnMut(Deadline) -> Result<(), Stop>,
+fn timed<E: From<WaitError> + PartialEq>(
+    mut wait: impl FnMut(Deadline) -> Result<(), E>,
     timeout: Duration,
-) -> (Result<(), Stop>, Duration) {
+) -> (Result<(), E>, Duration) {
     let (start, deadline) = (Instant::now(), Deadline::after(timeout));
     loop {
         match wait(deadline) {
-            Err(Stop::Interrupted) => {}
+            Err(error) if error == WaitError::Interrupted.into() => {}
             outcome => return (outcome, start.elapsed()),
         }
     }
@@ -38,7 +38,7 @@ fn receiver_waits_until_its_deadline<const N: usize>(case: &Case) {
     let (mut tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
     for timeout in [Duration::ZERO, SHORT] {
         let (outcome, took) = timed(|deadline| rx.wait_for_message(deadline), timeout);
-        assert_eq!(outcome, Err(Stop::TimedOut));
+        assert_eq!(outcome, Err(ReceiveError::TimedOut));
         assert!(took >= timeout, "{took:?}");
     }
     assert_eq!(tx.try_send(message::<N>(0, 0)), Ok(true));
@@ -55,7 +55,7 @@ fn sender_waits_until_its_deadline<const N: usize>(case: &Case) {
     assert_eq!(tx.try_send_all(&items), Ok(case.capacity));
     for timeout in [Duration::ZERO, SHORT] {
         let (outcome, took) = timed(|deadline| tx.wait_for_space(deadline), timeout);
-        assert_eq!(outcome, Err(Stop::TimedOut));
+        assert_eq!(outcome, Err(SendError::TimedOut));
         assert!(took >= timeout, "{took:?}");
     }
     assert_eq!(receive_all::<N>(&mut rx), items);
@@ -105,7 +105,7 @@ fn batch_to_a_parked_consumer_costs_one_wake<const N: usize>(case: &Case) {
     let items = messages::<N>(0, 0..case.capacity.min(64) as u64);
     assert_eq!(tx.try_send_all(&items), Ok(items.len()));
     let outcome = receiver.join().unwrap();
-    assert!(matches!(outcome, Ok(()) | Err(Stop::Interrupted)), "{outcome:?}");
+    assert!(matches!(outcome, Ok(()) | Err(ReceiveError::Interrupted)), "{outcome:?}");
     assert_eq!(channel.stats().wakes, 1);
 }
 
@@ -154,7 +154,7 @@ mod idle {
             let (_tx, mut rx) = (channel.producer().unwrap(), channel.consumer().unwrap());
             let used = cpu(|| {
                 let (outcome, took) = timed(|deadline| rx.wait_for_message(deadline), IDLE);
-                assert!(outcome == Err(Stop::TimedOut) && took >= IDLE);
+                assert!(outcome == Err(ReceiveError::TimedOut) && took >= IDLE);
             });
             assert!(used < MOST, "{used:?}");
         }
@@ -167,7 +167,7 @@ mod idle {
             assert_eq!(tx.try_send_all(&[0_u64; 5]), Ok(4));
             let used = cpu(|| {
                 let (outcome, took) = timed(|deadline| tx.wait_for_space(deadline), IDLE);
-                assert!(outcome == Err(Stop::TimedOut) && took >= IDLE);
+                assert!(outcome == Err(SendError::TimedOut) && took >= IDLE);
             });
             assert!(used < MOST, "{used:?}");
         }

@@ -7,7 +7,7 @@ use crate::channel::cases::{Case, Kind};
 use crate::channel::consumer::Receiving;
 use crate::channel::seats::{Place, keep_watch};
 use crate::channel::{Plain, Shared};
-use crate::error::{HandleError, Stop};
+use crate::error::{HandleError, ReceiveError};
 use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Reader;
@@ -149,7 +149,7 @@ impl Consumer {
         found
     }
 
-    fn spin_for_message(&mut self, start: Instant, deadline: Deadline) -> Option<Result<(), Stop>> {
+    fn spin_for_message(&mut self, start: Instant, deadline: Deadline) -> Option<Result<(), ReceiveError>> {
         let Self { readers, rota, spin, shared, .. } = self;
         let (rung, registry) = (&shared.memory.header().rung, shared.registry());
         let changed = || {
@@ -164,11 +164,11 @@ impl Consumer {
         }
         // What has changed may be no message. Who never parks looks there, and comes again.
         let parks = shared.tuning.parks;
-        self.message_or_end().or(spun.filter(|_| !parks))
+        self.message_or_end().or(spun.filter(|_| !parks).map(|spun| spun.map_err(ReceiveError::from)))
     }
 
     /// Stops watching all lanes, once it was said that we wait, and looks once more.
-    fn rest(&mut self) -> Look {
+    fn rest(&mut self) -> Look<ReceiveError> {
         self.stop_watching();
         // Forbids: a sender misses that we wait, and we miss what it did.
         self.barrier.heavy();
@@ -186,7 +186,7 @@ impl Consumer {
         self.rest_after_barrier() != Look::Nothing
     }
 
-    fn rest_after_barrier(&mut self) -> Look {
+    fn rest_after_barrier(&mut self) -> Look<ReceiveError> {
         self.look_at_left();
         match self.message_or_end() {
             Some(outcome) => Look::Over(outcome),
@@ -198,12 +198,12 @@ impl Consumer {
         }
     }
 
-    fn message_or_end(&mut self) -> Option<Result<(), Stop>> {
+    fn message_or_end(&mut self) -> Option<Result<(), ReceiveError>> {
         if self.claim(1) > 0 {
             return Some(Ok(()));
         }
         match self.is_ended() {
-            true => Some(Err(Stop::Ended)),
+            true => Some(Err(ReceiveError::Ended)),
             // Closing may have brought lanes to light that had not rung.
             false => (self.claim(1) > 0).then_some(Ok(())),
         }
@@ -263,6 +263,7 @@ impl Consumer {
 /// A consumer that waits for a message, or the end, while it watches no lane.
 impl Waiter for Consumer {
     type Ticket = ();
+    type Error = ReceiveError;
 
     fn prepare(&mut self) {
         self.shared.arrivals().prepare();
@@ -278,7 +279,7 @@ impl Waiter for Consumer {
         self.shared.arrivals().park(deadline)
     }
 
-    fn look(&mut self) -> Look {
+    fn look(&mut self) -> Look<ReceiveError> {
         self.rest_after_barrier()
     }
 
@@ -343,7 +344,7 @@ impl Receiving for Consumer {
         self.claim(1) == 0 && registry.end(deserted)
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         let start = Instant::now();
         let spun = self.spin_for_message(start, deadline);
         let outcome = spun.unwrap_or_else(|| park_until(self, deadline));

@@ -6,7 +6,7 @@ use crate::channel::consumer::Receiving;
 use crate::channel::frames::{ReceivingFrames, SendingFrames};
 use crate::channel::producer::Sending;
 use crate::channel::seats::Place;
-use crate::error::{HandleError, Stop};
+use crate::error::{HandleError, ReceiveError, SendError};
 use crate::layout::FRAME_SLOT;
 use crate::process::kill_point;
 use crate::ring::frames::{Frame, slots_for};
@@ -51,7 +51,7 @@ impl SendingFrames for FrameProducer {
     }
 
     #[inline(always)]
-    fn commit(&mut self, frame: Frame) -> Result<(), Stop> {
+    fn commit(&mut self, frame: Frame) -> Result<(), SendError> {
         let slots = frame.slots();
         assert!(slots <= self.tx.writer.claimed(), "more bytes than were claimed");
         let lengths = *self.tx.writer.lane.lengths();
@@ -75,7 +75,7 @@ impl SendingFrames for FrameProducer {
         self.tx.is_closed()
     }
 
-    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError> {
         self.tx.wait_for(slots_for(len), deadline)
     }
 
@@ -164,7 +164,7 @@ impl ReceivingFrames for FrameConsumer {
         self.open.is_none() && self.rx.is_ended()
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         if self.open.is_some() { Ok(()) } else { self.rx.wait_for_message(deadline) }
     }
 

@@ -6,7 +6,7 @@ use crate::channel::Shared;
 use crate::channel::cases::{Case, Kind};
 use crate::channel::producer::Sending;
 use crate::channel::seats::{Place, keep_watch};
-use crate::error::Stop;
+use crate::error::SendError;
 use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Writer;
@@ -45,7 +45,7 @@ impl Producer {
 
     /// Tells a consumer that doesn't watch this lane; settles a commit that met `close`.
     #[cold]
-    fn ring(&mut self, n: usize) -> Result<(), Stop> {
+    fn ring(&mut self, n: usize) -> Result<(), SendError> {
         // SILENT before the bitmap: the consumer may answer, watch and rest again right after
         // the bit is there, and what it then takes away must not be set afterwards.
         let flags = self.writer.lane.bell.flags.fetch_or(Bell::SILENT, Ordering::Relaxed);
@@ -63,7 +63,7 @@ impl Producer {
 
     /// Decides with the consumer whether the last `n` messages, published while the channel was
     /// being closed, count: they do unless the consumer has found the lane drained without them.
-    fn settle(&mut self, n: usize) -> Result<(), Stop> {
+    fn settle(&mut self, n: usize) -> Result<(), SendError> {
         let end = self.writer.tail().wrapping_add(1);
         // AcqRel: publishes the tail that was accepted; pairs with the consumer in `seal_lane`.
         let verdict =
@@ -74,7 +74,7 @@ impl Producer {
             Err(_) => {
                 kill_point!("lane.retract");
                 self.writer.retract(n);
-                Err(Stop::Closed)
+                Err(SendError::Closed)
             }
         }
     }
@@ -95,7 +95,7 @@ impl Producer {
     }
 
     /// Waits until `n` slots are free.
-    pub(super) fn wait_for(&mut self, n: usize, deadline: Deadline) -> Result<(), Stop> {
+    pub(super) fn wait_for(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
         let start = Instant::now();
         let spun = self.spin_for_space(n, start, deadline);
         let outcome = spun.unwrap_or_else(|| self.park_for_space(n, deadline));
@@ -115,7 +115,12 @@ impl Producer {
         }
     }
 
-    fn spin_for_space(&mut self, n: usize, start: Instant, deadline: Deadline) -> Option<Result<(), Stop>> {
+    fn spin_for_space(
+        &mut self,
+        n: usize,
+        start: Instant,
+        deadline: Deadline,
+    ) -> Option<Result<(), SendError>> {
         let Self { writer, spin, shared, .. } = self;
         let flags = |writer: &Writer| writer.lane.bell.flags.load(Ordering::Relaxed);
         let ready = || writer.free(n) >= n || flags(writer) & Bell::CLOSED != 0;
@@ -123,23 +128,23 @@ impl Producer {
         if spun == Some(Ok(())) {
             self.space().count_spin();
         }
-        self.space_or_closed(n).or(spun)
+        self.space_or_closed(n).or(spun.map(|spun| spun.map_err(SendError::from)))
     }
 
-    fn park_for_space(&mut self, n: usize, deadline: Deadline) -> Result<(), Stop> {
+    fn park_for_space(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
         if self.shared.tuning.wake == WakePolicy::HalfDrained && n <= self.writer.capacity() / 2 {
             let mut patient = ForSpace { tx: self, n, is_patient: true };
             match park_until(&mut patient, deadline.within(Self::PATIENCE)) {
-                Err(Stop::TimedOut) if deadline.passed() == Waking::Woken => {}
+                Err(SendError::TimedOut) if deadline.passed() == Waking::Woken => {}
                 outcome => return outcome,
             }
         }
         park_until(&mut ForSpace { tx: self, n, is_patient: false }, deadline)
     }
 
-    pub(in crate::channel) fn space_or_closed(&mut self, n: usize) -> Option<Result<(), Stop>> {
+    pub(in crate::channel) fn space_or_closed(&mut self, n: usize) -> Option<Result<(), SendError>> {
         match self.is_closed() {
-            true => Some(Err(Stop::Closed)),
+            true => Some(Err(SendError::Closed)),
             false => (self.writer.free(n) >= n).then_some(Ok(())),
         }
     }
@@ -171,6 +176,7 @@ struct ForSpace<'a> {
 
 impl Waiter for ForSpace<'_> {
     type Ticket = ();
+    type Error = SendError;
 
     fn prepare(&mut self) {
         match self.is_patient {
@@ -187,7 +193,7 @@ impl Waiter for ForSpace<'_> {
         self.tx.space().park(deadline)
     }
 
-    fn look(&mut self) -> Look {
+    fn look(&mut self) -> Look<SendError> {
         self.tx.space_or_closed(self.n).map_or(Look::Nothing, Look::Over)
     }
 
@@ -220,10 +226,10 @@ impl Sending for Producer {
     }
 
     #[inline(always)]
-    fn commit(&mut self, n: usize) -> Result<(), Stop> {
+    fn commit(&mut self, n: usize) -> Result<(), SendError> {
         if self.is_closed() {
             self.writer.give_up();
-            return Err(Stop::Closed);
+            return Err(SendError::Closed);
         }
         kill_point!("lane.commit.begun");
         self.writer.publish(n);
@@ -242,7 +248,7 @@ impl Sending for Producer {
         self.writer.lane.bell.flags.load(Ordering::Relaxed) & Bell::CLOSED != 0
     }
 
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
         self.wait_for(1, deadline)
     }
 

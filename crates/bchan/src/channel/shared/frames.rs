@@ -13,7 +13,7 @@ use super::seating::Seating;
 use crate::channel::Shared;
 use crate::channel::frames::{ReceivingFrames, SendingFrames};
 use crate::channel::seats::{Place, keep_watch};
-use crate::error::{HandleError, Stop};
+use crate::error::{HandleError, ReceiveError, SendError, WaitError};
 use crate::layout::FRAME_SLOT;
 use crate::process::kill_point;
 use crate::ring::frames::{Frame, slots_for};
@@ -59,8 +59,8 @@ impl FramePort {
     /// Waits until there is room for `len` bytes, or was a moment ago, or the channel is closed.
     ///
     /// # Errors
-    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    pub fn wait_until_room(&self, len: usize, deadline: Deadline) -> Result<(), Stop> {
+    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
+    pub fn wait_until_room(&self, len: usize, deadline: Deadline) -> Result<(), WaitError> {
         self.wait_for_room(slots_for(len), &mut Spin::new(), deadline)
     }
 
@@ -162,7 +162,7 @@ impl FramePort {
     }
 
     /// Waits until `slots` are free, or were a moment ago.
-    fn wait_for_room(&self, slots: usize, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_room(&self, slots: usize, spin: &mut Spin, deadline: Deadline) -> Result<(), WaitError> {
         self.0.wait(self.0.room(), || self.is_ready_for_frame(slots), spin, deadline)
     }
 
@@ -220,13 +220,13 @@ impl<P: Borrow<FramePort>> SendingFrames for FrameSender<P> {
     }
 
     #[inline(always)]
-    fn commit(&mut self, frame: Frame) -> Result<(), Stop> {
+    fn commit(&mut self, frame: Frame) -> Result<(), SendError> {
         let open = self.open.expect("room was claimed");
         assert!(frame.slots() <= open.len, "more bytes than were claimed");
         // What was claimed just now came before the close.
         if self.is_reserved && self.is_closed() {
             self.abort();
-            return Err(Stop::Closed);
+            return Err(SendError::Closed);
         }
         (self.open, self.is_reserved) = (None, false);
         self.port().commit_frame(open, frame, self.seating.sending);
@@ -246,12 +246,12 @@ impl<P: Borrow<FramePort>> SendingFrames for FrameSender<P> {
         self.port().0.is_closed()
     }
 
-    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError> {
         let port = self.port.borrow();
         if !port.0.is_closed() {
             port.wait_for_room(slots_for(len), &mut self.spin, deadline)?;
         }
-        if port.0.is_closed() { Err(Stop::Closed) } else { Ok(()) }
+        if port.0.is_closed() { Err(SendError::Closed) } else { Ok(()) }
     }
 
     fn arm(&mut self, len: usize, alarm: i32) -> bool {
@@ -345,7 +345,7 @@ impl<P: Borrow<FramePort>> ReceivingFrames for FrameReceiver<P> {
         self.open.is_none() && self.port().0.is_ended()
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         if self.open.is_some() {
             return Ok(());
         }

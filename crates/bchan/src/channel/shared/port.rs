@@ -11,7 +11,7 @@ use crate::channel::consumer::Receiving;
 use crate::channel::producer::Sending;
 use crate::channel::seats::keep_watch;
 use crate::channel::{Plain, Shared};
-use crate::error::{HandleError, Stop};
+use crate::error::{HandleError, ReceiveError, SendError, WaitError};
 use crate::process::kill_point;
 use crate::ring::intent::Witness;
 use crate::ring::vyukov::{Claim, NoSlot, Ring, Turns};
@@ -45,14 +45,14 @@ impl Port {
 
     /// Claims up to `wanted` slots, as many as are free in one piece; an empty claim if none is.
     #[inline(always)]
-    pub(super) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, Stop> {
+    pub(super) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, SendError> {
         self.slots_or_none(self.ring.claim_to_send(wanted, witness))
     }
 
     /// What came of a claim to send; an empty claim if there was no room. A process that holds what there is
     /// may have died, and the caller may never wait.
     #[inline(always)]
-    pub(super) fn slots_or_none(&self, claim: Result<Claim, NoSlot>) -> Result<Claim, Stop> {
+    pub(super) fn slots_or_none(&self, claim: Result<Claim, NoSlot>) -> Result<Claim, SendError> {
         match claim {
             Ok(claim) => Ok(claim),
             Err(NoSlot::Full) => {
@@ -61,7 +61,7 @@ impl Port {
             }
             Err(NoSlot::Sealed) => {
                 self.say_refused();
-                Err(Stop::Closed)
+                Err(SendError::Closed)
             }
         }
     }
@@ -231,14 +231,14 @@ impl Port {
     /// `items` must be readable for `n` items of this channel's size.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: none of them is sent.
+    /// [`SendError::Closed`]: none of them is sent.
     #[inline]
     pub(super) unsafe fn try_send_from(
         &self,
         items: *const u8,
         n: usize,
         witness: Witness,
-    ) -> Result<usize, Stop> {
+    ) -> Result<usize, SendError> {
         let item_size = self.item_size();
         let mut sent = 0;
         while self.is_claim_due(sent, n) {
@@ -255,7 +255,7 @@ impl Port {
             self.commit(claim, claim.len, witness);
             sent += claim.len;
         }
-        if sent == 0 && self.is_closed() { Err(Stop::Closed) } else { Ok(sent) }
+        if sent == 0 && self.is_closed() { Err(SendError::Closed) } else { Ok(sent) }
     }
 
     /// Copies up to `n` messages to `buffer`; tells how many, 0 when there is none.
@@ -282,12 +282,12 @@ impl Port {
     /// Sends as many of `items` as there is space for; tells how many.
     ///
     /// # Errors
-    /// [`Stop::Closed`]: none of them is sent.
+    /// [`SendError::Closed`]: none of them is sent.
     ///
     /// # Panics
     /// If `T` has not the channel's item size, or there is no seat to be had.
     #[inline]
-    pub fn try_send_all<T: Plain>(&self, items: &[T]) -> Result<usize, Stop> {
+    pub fn try_send_all<T: Plain>(&self, items: &[T]) -> Result<usize, SendError> {
         self.sender().expect("a seat").try_send_all(items)
     }
 
@@ -420,12 +420,12 @@ impl Port {
     /// something else about calls [`notify_receiver`](Self::notify_receiver).
     ///
     /// # Errors
-    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
+    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
     pub fn wait_for_message_or(
         &self,
         something_else: impl Fn() -> bool,
         deadline: Deadline,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), WaitError> {
         let is_ready = || self.is_ready_to_receive() || something_else();
         self.wait(self.shared.arrivals(), is_ready, &mut Spin::new(), deadline)
     }
@@ -442,26 +442,26 @@ impl Port {
     /// Waits until a slot is free, or was a moment ago, or the channel is closed.
     ///
     /// # Errors
-    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    pub fn wait_until_space(&self, deadline: Deadline) -> Result<(), Stop> {
+    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
+    pub fn wait_until_space(&self, deadline: Deadline) -> Result<(), WaitError> {
         self.wait_for_space(&mut Spin::new(), deadline)
     }
 
     /// Waits until a slot is free, or was a moment ago: another sender may have taken it.
     ///
     /// # Errors
-    /// [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    pub(super) fn wait_for_space(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
+    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
+    pub(super) fn wait_for_space(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), WaitError> {
         self.wait(self.space(), || self.is_ready_to_send(), spin, deadline)
     }
 
     /// Waits until there is a message, or was a moment ago.
     ///
     /// # Errors
-    /// [`Stop::Ended`], [`Stop::TimedOut`] or [`Stop::Interrupted`].
-    pub(super) fn wait_for_message(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), Stop> {
+    /// [`ReceiveError::Ended`], [`ReceiveError::TimedOut`] or [`ReceiveError::Interrupted`].
+    pub(super) fn wait_for_message(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), ReceiveError> {
         self.wait(self.shared.arrivals(), || self.is_ready_to_receive(), spin, deadline)?;
-        if !self.ring.has_message() && self.is_ended() { Err(Stop::Ended) } else { Ok(()) }
+        if !self.ring.has_message() && self.is_ended() { Err(ReceiveError::Ended) } else { Ok(()) }
     }
 
     /// Waits at a point until `is_ready`, or until it was a moment ago.
@@ -471,7 +471,7 @@ impl Port {
         is_ready: impl Fn() -> bool,
         spin: &mut Spin,
         deadline: Deadline,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), WaitError> {
         let start = Instant::now();
         let tuning = &self.shared.tuning;
         let outcome = match spin.until(tuning, start, deadline, &is_ready) {
@@ -524,6 +524,7 @@ struct AtPort<'a, P, F> {
 
 impl<P: Point, F: Fn() -> bool> Waiter for AtPort<'_, P, F> {
     type Ticket = P::Ticket;
+    type Error = WaitError;
 
     fn prepare(&mut self) -> P::Ticket {
         self.point.prepare()
@@ -537,7 +538,7 @@ impl<P: Point, F: Fn() -> bool> Waiter for AtPort<'_, P, F> {
         self.point.park(ticket, deadline)
     }
 
-    fn look(&mut self) -> Look {
+    fn look(&mut self) -> Look<WaitError> {
         Look::of((self.is_ready)())
     }
 

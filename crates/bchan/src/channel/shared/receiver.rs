@@ -6,7 +6,7 @@ use super::Port;
 use super::seating::Seating;
 use crate::channel::cases::{Case, Kind};
 use crate::channel::consumer::Receiving;
-use crate::error::Stop;
+use crate::error::ReceiveError;
 use crate::ring::vyukov::Claim;
 use crate::wait::{Deadline, Spin};
 
@@ -103,7 +103,7 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
         self.open.len == 0 && self.port().is_ended()
     }
 
-    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
         if self.open.len > 0 {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use super::Port;
 use super::seating::Seating;
 use crate::channel::cases::{Case, Kind};
 use crate::channel::producer::Sending;
-use crate::error::Stop;
+use crate::error::SendError;
 use crate::ring::vyukov::Claim;
 use crate::wait::{Deadline, Spin};
 
@@ -39,7 +39,7 @@ impl<P: Borrow<Port>> Sender<P> {
     /// # Safety
     /// As there.
     #[cold]
-    unsafe fn try_send_into_open(&mut self, items: *const u8, n: usize) -> Result<usize, Stop> {
+    unsafe fn try_send_into_open(&mut self, items: *const u8, n: usize) -> Result<usize, SendError> {
         let (open, item_size) = (self.open.len.min(n), self.item_size());
         // SAFETY: the slots are ours alone, and `items` has `n`.
         unsafe { std::ptr::copy_nonoverlapping(items, self.slots(open), open * item_size) };
@@ -52,11 +52,11 @@ impl<P: Borrow<Port>> Sender<P> {
 
     /// Counts a reservation out; refuses it if the channel was closed meanwhile.
     #[cold]
-    fn end_reservation(&mut self, open: Claim) -> Result<(), Stop> {
+    fn end_reservation(&mut self, open: Claim) -> Result<(), SendError> {
         if std::mem::take(&mut self.is_reserved) {
             self.port().count_reserved(-(open.len as i64), self.seating.sending);
         }
-        if self.is_closed() { Err(Stop::Closed) } else { Ok(()) }
+        if self.is_closed() { Err(SendError::Closed) } else { Ok(()) }
     }
 }
 
@@ -85,7 +85,7 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
     }
 
     #[inline(always)]
-    fn commit(&mut self, n: usize) -> Result<(), Stop> {
+    fn commit(&mut self, n: usize) -> Result<(), SendError> {
         assert!(n <= self.open.len, "more slots than were claimed");
         let open = std::mem::take(&mut self.open);
         // What was claimed just now came before the close.
@@ -99,12 +99,12 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
         self.port().is_closed()
     }
 
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
         let port = self.port.borrow();
         if !port.is_closed() {
             port.wait_for_space(&mut self.spin, deadline)?;
         }
-        if port.is_closed() { Err(Stop::Closed) } else { Ok(()) }
+        if port.is_closed() { Err(SendError::Closed) } else { Ok(()) }
     }
 
     fn arm(&mut self, alarm: i32) -> bool {
@@ -125,7 +125,7 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
     }
 
     #[inline(always)]
-    unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, Stop> {
+    unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, SendError> {
         if self.open.len > 0 {
             // SAFETY: as the caller says.
             return unsafe { self.try_send_into_open(items, n) };
