@@ -3,6 +3,7 @@
 import copy
 import functools
 import gc
+import importlib
 import multiprocessing as mp
 import os
 import pickle
@@ -138,6 +139,13 @@ class Ends:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _end, (self._how,)
+
+
+class Executes:
+    """An argument whose unpickling makes another program of the child."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return become_another_program, ()
 
 
 class Refuses:
@@ -358,21 +366,24 @@ def test_a_producer_that_its_child_never_uses_is_closed_when_that_is_gone(
         process.join(DEADLINE)
 
 
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_a_child_that_became_another_program_before_its_parent_went_on_is_noticed(
-    monkeypatch: pytest.MonkeyPatch,
+    method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multiprocessing.popen_fork import Popen
-
-    launch = Popen._launch  # type: ignore[attr-defined]
+    popen_class = importlib.import_module(f"multiprocessing.popen_{method}").Popen
+    launch = popen_class._launch
 
     def launch_and_dawdle(popen: Any, process: Any) -> None:
         launch(popen, process)
         until(lambda: "sleep" in Path(f"/proc/{popen.pid}/stat").read_text())
 
-    monkeypatch.setattr(Popen, "_launch", launch_and_dawdle)
+    monkeypatch.setattr(popen_class, "_launch", launch_and_dawdle)
     ch = shared()
     waiting = Waiting(ch)
-    process = start(mp.get_context("fork"), become_another_program, ch.producer())
+    if method == "fork":
+        process = start(mp.get_context(method), become_another_program, ch.producer())
+    else:
+        process = start(mp.get_context(method), nothing, Executes(), ch.producer())
     assert waiting.ends_soon()
     process.kill()
     process.join(DEADLINE)

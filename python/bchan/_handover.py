@@ -7,6 +7,7 @@ as there is a channel whose handles could be passed on: nothing else tells of a 
 
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -72,12 +73,22 @@ def _noticed(init: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
             try:
                 _here.start = _Start(popen, process_obj, handover)
                 init(popen, process_obj)
-                handover.started(popen.pid, popen.method in ("fork", "forkserver"))
+                handover.started(popen.pid, _forker_of(popen))
             finally:
                 _here.start = before
 
     __init__._bchan = True  # type: ignore[attr-defined]
     return __init__
+
+
+def _forker_of(popen: Any) -> int | None:
+    """The process whose program the child runs; None if it executes one of its own."""
+    if popen.method == "fork":
+        return os.getpid()
+    if popen.method == "forkserver":
+        server: Any = sys.modules["multiprocessing.forkserver"]._forkserver
+        return server._forkserver_pid or None
+    return None
 
 
 def _before_fork() -> None:

@@ -79,10 +79,10 @@ impl Handover {
         Self(Mutex::new(Some(bchan::Handover::new())))
     }
 
-    /// The child was started, by a fork alone or by executing a program besides.
-    fn started(&self, pid: u32, is_forked: bool) {
+    /// The child was started: by a fork alone, of the process `forked_by`, or by executing a program besides.
+    fn started(&self, pid: u32, forked_by: Option<u32>) {
         if let Some(handover) = self.with(Option::take) {
-            handover.started(pid, is_forked);
+            handover.started(pid, forked_by);
         }
     }
 

@@ -217,12 +217,15 @@ impl Handover {
         }
     }
 
-    /// The child was started, by a fork alone or by executing a program besides.
-    pub fn started(self, pid: u32, is_forked: bool) {
+    /// The child was started: by a fork alone, of the process `forked_by`, or by executing a program besides.
+    pub fn started(self, pid: u32, forked_by: Option<u32>) {
         let this = std::mem::ManuallyDrop::new(self);
         let (desk, child) = (Desk::get(), process::of(pid));
         // By now it may have executed another program; and the system may still be laying out one that it was to.
-        let child = if is_forked { child.of_this_program() } else { child.of_any_program() };
+        let child = match forked_by.map(process::of) {
+            Some(parent) => child.of_the_program_of(parent),
+            None => child.of_any_program(),
+        };
         let mut lists = desk.lists();
         if desk.process != this.maker {
             return;

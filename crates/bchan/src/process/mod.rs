@@ -165,10 +165,10 @@ impl Owner {
         Self(self.0 & !Self::IMAGE)
     }
 
-    /// The same, forked by this process and running what that does.
+    /// The same, running what another process does, such as the one that forked it.
     #[cfg(not(loom))]
-    pub(crate) fn of_this_program(self) -> Self {
-        Self(self.of_any_program().0 | Self::this().0 & Self::IMAGE)
+    pub(crate) fn of_the_program_of(self, other: Self) -> Self {
+        Self(self.of_any_program().0 | other.0 & Self::IMAGE)
     }
 
     /// Whether it runs the program of this process, or nobody can tell.
