@@ -375,6 +375,52 @@ def test_a_select_parks_at_all_its_channels_and_costs_one_wake() -> None:
 
 @needs_futexes
 @pytest.mark.usefixtures("no_eventfd")
+@pytest.mark.parametrize(("dtype", "shared"), [(bytes, False), (bytes, True), ("O", True)])
+def test_a_select_over_messages_of_any_length_parks_at_all_its_channels(
+    dtype: Any, shared: bool
+) -> None:
+    channels = [
+        Channel(dtype, mode=mode, capacity=8, shared=shared)
+        for mode in ("spsc", "mpsc", "spmc", "mpmc")
+    ]
+    txs, full = [ch.producer() for ch in channels], Channel(dtype, capacity=4, shared=shared)
+    while full.try_send(b""):
+        pass
+    long = b"x" * 200
+    cases: list[Any] = [*[ch.consumer() for ch in channels[:3]], channels[3], (full, long)]
+    for place, tx in enumerate(txs):
+        before = [ch.stats() for ch in (*channels, full)]
+        selecting = Task(lambda: select(cases, timeout=DEADLINE))
+        for ch, then in zip((*channels, full), before, strict=True):
+            until_parked(ch, then.waits + 1)
+        tx.send(b"y")
+        assert selecting.result() == (cases[place], b"y")
+        for ch, then in zip((*channels, full), before, strict=True):
+            assert ch.stats().waits == then.waits + 1
+    waits = full.stats().waits
+    selecting = Task(lambda: select(cases, timeout=DEADLINE))
+    until_parked(full, waits + 1)
+    while full.try_receive() is not None:
+        pass
+    assert selecting.result() == (full, long)
+    assert full.receive() == long
+
+
+@needs_futexes
+@pytest.mark.usefixtures("no_eventfd")
+def test_of_two_messages_to_one_sender_the_one_that_fits_is_sent() -> None:
+    full = Channel(bytes, capacity=4)
+    while full.try_send(b""):
+        pass
+    long, short = b"l" * 200, b"s"
+    selecting = Task(lambda: select([(full, long), (full, short)], timeout=DEADLINE))
+    until_parked(full, 1)
+    full.receive()
+    assert selecting.result() == (full, short)
+
+
+@needs_futexes
+@pytest.mark.usefixtures("no_eventfd")
 def test_of_several_who_select_a_message_wakes_one() -> None:
     jobs, stop = Channel(), Channel()
     selecting = [Task(lambda: select([jobs, stop], timeout=DEADLINE)) for _ in range(3)]

@@ -232,8 +232,9 @@ class Woken:
     def __exit__(self, *_exception: object) -> None: ...
 
 def wait_for_any(
-    receivers: Sequence[Consumer | Channel],
-    senders: Sequence[Producer | Channel],
+    receivers: Sequence[Consumer | BytesConsumer | PickledConsumer | Channel],
+    senders: Sequence[Producer | BytesProducer | PickledProducer | Channel],
+    messages: Sequence[object],
     timeout: float | None,
 ) -> Woken: ...
 def may_go_on() -> bool: ...

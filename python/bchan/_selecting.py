@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from bchan._alarms import checkpoint
 from bchan._awaiting import Message, encoded
 from bchan._bytes import BytesConsumer, BytesProducer
-from bchan._channel import BytesChannel, Channel, PickledChannel
+from bchan._channel import Channel
 from bchan._consumer import Consumer
 from bchan._cooperative import PAUSE, sleep_of_hub
 from bchan._core import (
@@ -38,16 +38,6 @@ from bchan._timers import LONGEST, Timer
 Source: TypeAlias = Consumer | BytesConsumer | PickledConsumer | Channel | Timer
 Target: TypeAlias = Producer | BytesProducer | PickledProducer | Channel
 Case: TypeAlias = Source | tuple[Target, Any]
-
-# Their senders wait for room of different sizes, which one futex can't tell.
-_OF_FRAMES: Final = (
-    BytesChannel,
-    BytesConsumer,
-    BytesProducer,
-    PickledChannel,
-    PickledConsumer,
-    PickledProducer,
-)
 
 
 class Selected(NamedTuple):
@@ -264,15 +254,16 @@ def _way_to_wait(operations: Sequence[_Operation]) -> _Wait:
     if "greenlet" in sys.modules and (sleep := sleep_of_hub()) is not None:
         return partial(_by_hub, sleep)
     channels = [operation.who for operation in operations if not isinstance(operation, _Moment)]
-    is_of_items = not any(isinstance(who, _OF_FRAMES) for who in channels)
-    return _by_futexes if is_of_items and 1 <= len(channels) <= MOST_CASES else _by_eventfd
+    return _by_futexes if 1 <= len(channels) <= MOST_CASES else _by_eventfd
 
 
 def _by_futexes(operations: list[_Operation], end: float) -> Any:
     receivers: list[Any] = [each.who for each in operations if isinstance(each, _Receive)]
-    senders: list[Any] = [each.who for each in operations if isinstance(each, _Send)]
+    sends = [each for each in operations if isinstance(each, _Send)]
+    senders: list[Any] = [each.who for each in sends]
+    messages = [each.message for each in sends]
     # Others are woken at the end of the block for what is left of what this was woken for.
-    with wait_for_any(receivers, senders, _seconds_left(operations, end)):
+    with wait_for_any(receivers, senders, messages, _seconds_left(operations, end)):
         return _attempt(operations)
 
 

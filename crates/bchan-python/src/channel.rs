@@ -149,6 +149,23 @@ impl Channel {
     fn frame_port(&self) -> PyResult<&FramePort> {
         self.frame_port.as_ref().ok_or_else(needs_mpmc)
     }
+
+    /// As [`enter`](Self::enter), for messages of any length.
+    #[inline(always)]
+    pub(crate) fn enter_with_frames(&self) -> PyResult<(Visit, &FramePort)> {
+        let port = self.frame_port()?;
+        Visit::new(self.made_in).map(|visit| (visit, port))
+    }
+
+    pub(crate) fn is_framed(&self) -> bool {
+        self.core.is_framed()
+    }
+
+    /// How many bytes a message of any length has, as which `item` is sent.
+    pub(crate) fn size_of(&self, item: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let item = item.map(Bound::as_borrowed);
+        if self.is_pickled { pickled::len_of(self, item) } else { self.len_of(item) }
+    }
 }
 
 #[cold]
@@ -281,7 +298,7 @@ impl FrameOutlet for Channel {
         _py: Python<'_>,
         work: impl FnOnce(&mut FrameCall<'_, FrameSender<&FramePort>, Visit>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (port, entry) = (self.frame_port()?, Visit::new(self.made_in)?);
+        let (entry, port) = self.enter_with_frames()?;
         let mut handle = port.sender().map_err(from_handle)?;
         work(&mut FrameCall { handle: &mut handle, entry })
     }
@@ -312,7 +329,7 @@ impl FrameInlet for Channel {
         _py: Python<'_>,
         work: impl FnOnce(&mut FrameCall<'_, FrameReceiver<&FramePort>, Visit>) -> PyResult<T>,
     ) -> PyResult<T> {
-        let (port, entry) = (self.frame_port()?, Visit::new(self.made_in)?);
+        let (entry, port) = self.enter_with_frames()?;
         let mut handle = port.receiver().map_err(from_handle)?;
         work(&mut FrameCall { handle: &mut handle, entry })
     }
@@ -408,11 +425,7 @@ impl Channel {
     fn _arm_send(&self, alarm: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         check_process(self.made_in, "channel")?;
         match &self.frame_port {
-            Some(port) => {
-                let item = item.as_ref().map(Bound::as_borrowed);
-                let len = if self.is_pickled { pickled::len_of(self, item) } else { self.len_of(item) }?;
-                checked_alarm(port.arm_room(len, alarm))
-            }
+            Some(port) => checked_alarm(port.arm_room(self.size_of(item.as_ref())?, alarm)),
             None => checked_alarm(self.port()?.arm_space(alarm)),
         }
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bchan::{Config, Mode, Port, Sending, WaitError};
+use bchan::{Config, Mode, Port, SendError, Sending, WaitError};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -140,9 +140,9 @@ impl Queue {
             let Some(deadline) = patience.deadline() else { return Err(full(py)) };
             let outcome = until(py, &mut Hub::of(py)?, deadline, |until| self.port.wait_until_space(until))?;
             match outcome {
-                Ok(()) => {}
-                Err(WaitError::Interrupted) => visit.check_signals(py)?,
-                Err(WaitError::TimedOut) => return Err(full(py)),
+                Ok(()) | Err(SendError::Closed) => {}
+                Err(SendError::Interrupted) => visit.check_signals(py)?,
+                Err(SendError::TimedOut) => return Err(full(py)),
             }
         }
     }

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bchan::{Case, Interrupt, Port, Receiver, Receiving, Sender, Sending, WaitError};
+use bchan::{
+    Case, FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender, Interrupt, Port, Receiver,
+    Receiving, ReceivingFrames, Sender, Sending, SendingFrames, WaitError,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
@@ -11,52 +14,124 @@ use crate::channel::Channel;
 use crate::consumer::Consumer;
 use crate::detached::detached;
 use crate::errors::from_handle;
-use crate::gate::{Entry, Pass, Visit, generation};
+use crate::frames::consumer::BytesConsumer;
+use crate::frames::producer::BytesProducer;
+use crate::frames::sending::FrameOutlet;
+use crate::gate::{Entry, Pass, generation};
+use crate::pickled::consumer::PickledConsumer;
+use crate::pickled::producer::PickledProducer;
+use crate::pickled::sending::len_of;
 use crate::producer::Producer;
 
 /// One that is waited for, and that no other thread may use meanwhile.
-enum Seat<'a> {
-    Producer(Pass<'a>, &'a mut bchan::Producer),
-    Consumer(Pass<'a>, &'a mut bchan::Consumer),
-    Sender(Visit, Sender<&'a Port>),
-    Receiver(Visit, Receiver<&'a Port>),
+struct Seat<'a> {
+    end: End<'a>,
+    /// The right to use it; given back last.
+    entry: Box<dyn Entry + 'a>,
+}
+
+/// What it waits for, of the core. A sender of messages of any length waits for so many bytes.
+enum End<'a> {
+    Producer(&'a mut bchan::Producer),
+    Consumer(&'a mut bchan::Consumer),
+    FrameProducer(&'a mut FrameProducer, usize),
+    FrameConsumer(&'a mut FrameConsumer),
+    Sender(Sender<&'a Port>),
+    Receiver(Receiver<&'a Port>),
+    FrameSender(FrameSender<&'a FramePort>, usize),
+    FrameReceiver(FrameReceiver<&'a FramePort>),
 }
 
 impl<'a> Seat<'a> {
-    fn to_send(who: &'a Bound<'_, PyAny>) -> PyResult<Self> {
+    fn new(entry: impl Entry + 'a, end: End<'a>) -> Self {
+        Self { end, entry: Box::new(entry) }
+    }
+
+    /// Of a handle.
+    fn of((mut pass, end): (Pass<'a>, End<'a>)) -> Self {
+        pass.mark();
+        Self::new(pass, end)
+    }
+
+    fn to_send(who: &'a Bound<'_, PyAny>, len: usize) -> PyResult<Self> {
         if let Ok(producer) = who.cast::<Producer>() {
-            let (mut pass, tx) = producer.get().enter_to_send()?;
-            pass.mark();
-            return Ok(Self::Producer(pass, tx));
+            let (pass, tx) = producer.get().enter_to_send()?;
+            return Ok(Self::of((pass, End::Producer(tx))));
         }
-        let (visit, port) = channel(who)?.enter()?;
-        Ok(Self::Sender(visit, port.sender().map_err(from_handle)?))
+        if let Some(handle) = frame_producer(who) {
+            let (pass, tx) = handle?;
+            return Ok(Self::of((pass, End::FrameProducer(tx, len))));
+        }
+        let channel = channel(who)?;
+        if channel.is_framed() {
+            let (visit, port) = channel.enter_with_frames()?;
+            return Ok(Self::new(visit, End::FrameSender(port.sender().map_err(from_handle)?, len)));
+        }
+        let (visit, port) = channel.enter()?;
+        Ok(Self::new(visit, End::Sender(port.sender().map_err(from_handle)?)))
     }
 
     fn to_receive(who: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(consumer) = who.cast::<Consumer>() {
-            let (mut pass, rx) = consumer.get().handle.enter_idle()?;
-            pass.mark();
-            return Ok(Self::Consumer(pass, rx));
+            let (pass, rx) = consumer.get().handle.enter_idle()?;
+            return Ok(Self::of((pass, End::Consumer(rx))));
         }
-        let (visit, port) = channel(who)?.enter()?;
-        Ok(Self::Receiver(visit, port.receiver().map_err(from_handle)?))
+        if let Some(handle) = frame_consumer(who) {
+            let (pass, rx) = handle?;
+            return Ok(Self::of((pass, End::FrameConsumer(rx))));
+        }
+        let channel = channel(who)?;
+        if channel.is_framed() {
+            let (visit, port) = channel.enter_with_frames()?;
+            return Ok(Self::new(visit, End::FrameReceiver(port.receiver().map_err(from_handle)?)));
+        }
+        let (visit, port) = channel.enter()?;
+        Ok(Self::new(visit, End::Receiver(port.receiver().map_err(from_handle)?)))
     }
 
     fn case(&mut self) -> Case<'_> {
-        match self {
-            Self::Producer(_, tx) => tx.case(),
-            Self::Consumer(_, rx) => rx.case(),
-            Self::Sender(_, tx) => tx.case(),
-            Self::Receiver(_, rx) => rx.case(),
+        match &mut self.end {
+            End::Producer(tx) => tx.case(),
+            End::Consumer(rx) => rx.case(),
+            End::FrameProducer(tx, len) => tx.case(*len),
+            End::FrameConsumer(rx) => rx.case(),
+            End::Sender(tx) => tx.case(),
+            End::Receiver(rx) => rx.case(),
+            End::FrameSender(tx, len) => tx.case(*len),
+            End::FrameReceiver(rx) => rx.case(),
         }
     }
+}
 
-    fn entry(&mut self) -> &mut dyn Entry {
-        match self {
-            Self::Producer(pass, _) | Self::Consumer(pass, _) => pass,
-            Self::Sender(visit, _) | Self::Receiver(visit, _) => visit,
-        }
+type Entered<'a, H> = PyResult<(Pass<'a>, &'a mut H)>;
+
+/// The handle of a producer of messages of any length, if that is one.
+fn frame_producer<'a>(who: &'a Bound<'_, PyAny>) -> Option<Entered<'a, FrameProducer>> {
+    if let Ok(producer) = who.cast::<BytesProducer>() {
+        return Some(producer.get().reserving.handle.enter_idle());
+    }
+    who.cast::<PickledProducer>().ok().map(|producer| producer.get().handle.enter_idle())
+}
+
+/// The same of a consumer.
+fn frame_consumer<'a>(who: &'a Bound<'_, PyAny>) -> Option<Entered<'a, FrameConsumer>> {
+    if let Ok(consumer) = who.cast::<BytesConsumer>() {
+        return Some(consumer.get().handle.enter_idle());
+    }
+    who.cast::<PickledConsumer>().ok().map(|consumer| consumer.get().handle.enter_idle())
+}
+
+/// How many bytes the message has, if its sender waits for so many.
+fn size_of(who: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyResult<usize> {
+    if let Ok(producer) = who.cast::<BytesProducer>() {
+        return producer.get().len_of(Some(message.as_borrowed()));
+    }
+    if let Ok(producer) = who.cast::<PickledProducer>() {
+        return len_of(producer.get(), Some(message.as_borrowed()));
+    }
+    match who.cast::<Channel>() {
+        Ok(channel) if channel.get().is_framed() => channel.get().size_of(Some(message)),
+        _ => Ok(0),
     }
 }
 
@@ -71,32 +146,51 @@ fn distinct<'a, 'py>(all: &'a [Bound<'py, PyAny>]) -> impl Iterator<Item = &'a B
     all.iter().enumerate().filter(is_first).map(|(_, who)| who)
 }
 
+/// The same of senders, each with the size of the shortest of its messages: room for that is room for one.
+fn sizes<'a, 'py>(
+    senders: &'a [Bound<'py, PyAny>],
+    messages: &[Bound<'py, PyAny>],
+) -> PyResult<Vec<(&'a Bound<'py, PyAny>, usize)>> {
+    let mut sizes: Vec<(&Bound<'py, PyAny>, usize)> = Vec::new();
+    for (who, message) in senders.iter().zip(messages) {
+        let size = size_of(who, message)?;
+        match sizes.iter_mut().find(|(other, _)| other.is(who)) {
+            Some((_, shortest)) => *shortest = size.min(*shortest),
+            None => sizes.push((who, size)),
+        }
+    }
+    Ok(sizes)
+}
+
 /// Waits, at most so many seconds, until one of the receivers may have a message, or one of the senders
-/// space. Together they are at least 1 and at most `MOST_CASES`.
+/// space for its message. Together they are at least 1 and at most `MOST_CASES`.
 #[pyfunction]
 #[allow(clippy::needless_pass_by_value, reason = "as PyO3 wants it")]
 pub(crate) fn wait_for_any(
     py: Python<'_>,
     receivers: Vec<Bound<'_, PyAny>>,
     senders: Vec<Bound<'_, PyAny>>,
+    messages: Vec<Bound<'_, PyAny>>,
     timeout: &Bound<'_, PyAny>,
 ) -> PyResult<Woken> {
     let deadline = Timeout::extract(timeout.as_borrowed())?.deadline();
-    let (receivers, senders) = (distinct(&receivers), distinct(&senders));
+    let senders = sizes(&senders, &messages)?.into_iter().map(|(who, size)| Seat::to_send(who, size));
     let mut seats: Vec<Seat<'_>> =
-        receivers.map(Seat::to_receive).chain(senders.map(Seat::to_send)).collect::<PyResult<_>>()?;
+        distinct(&receivers).map(Seat::to_receive).chain(senders).collect::<PyResult<_>>()?;
     let interrupt = Arc::new(Interrupt::default());
     for seat in &mut seats {
-        seat.entry().wait_until(&interrupt)?;
+        seat.entry.wait_until(&interrupt)?;
     }
     loop {
         let mut cases: Vec<Case<'_>> = seats.iter_mut().map(Seat::case).collect();
-        match detached(py, || interrupt.during(|| bchan::wait_for_any(&mut cases, deadline))) {
+        let outcome = detached(py, || interrupt.during(|| bchan::wait_for_any(&mut cases, deadline)));
+        drop(cases);
+        match outcome {
             // One of them was closed, and the next attempt finds it so.
             _ if interrupt.is_raised() => return Ok(Woken::new(None)),
             Ok(woken) => return Ok(Woken::new(Some(woken))),
             Err(WaitError::Interrupted) => {
-                seats.iter_mut().try_for_each(|seat| seat.entry().check_signals(py))?;
+                seats.iter_mut().try_for_each(|seat| seat.entry.check_signals(py))?;
             }
             Err(WaitError::TimedOut) => return Ok(Woken::new(None)),
         }

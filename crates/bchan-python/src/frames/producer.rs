@@ -17,7 +17,7 @@ use crate::reserving::{Reserving, ReservingClass};
 /// A registered producer of bytes. Its hot methods are set by `methods`.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
 pub(crate) struct BytesProducer {
-    reserving: Reserving<FrameProducer>,
+    pub(crate) reserving: Reserving<FrameProducer>,
     /// Bytes of the longest message.
     most: usize,
 }

@@ -47,7 +47,7 @@ type Inner = handle::Inner<FrameConsumer, Underway>;
 /// The consumer of a channel of pickled objects. Its hot methods are set by `methods`.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
 pub(crate) struct PickledConsumer {
-    handle: Handle<FrameConsumer, Underway>,
+    pub(crate) handle: Handle<FrameConsumer, Underway>,
 }
 
 impl PickledConsumer {

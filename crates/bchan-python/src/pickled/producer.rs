@@ -15,7 +15,7 @@ use crate::passing::{Handover, Passed, registered};
 /// A registered producer of pickled objects. Its hot methods are set by `methods`.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
 pub(crate) struct PickledProducer {
-    handle: Handle<FrameProducer, ()>,
+    pub(crate) handle: Handle<FrameProducer, ()>,
     /// Bytes of the longest message.
     most: usize,
 }

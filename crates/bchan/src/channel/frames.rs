@@ -1,5 +1,6 @@
 //! Messages of any length: handles, and what they do, over lanes and over a shared ring.
 
+use super::cases::Case;
 use super::claims::{Message, Room};
 use super::seats::{Place, Role, Ticket};
 use super::{Channel, FramePort, Shared, lanes, shared};
@@ -59,6 +60,10 @@ pub trait SendingFrames {
     fn must_look(&mut self) -> bool {
         false
     }
+
+    /// The wait for room for `len` bytes or the closing, as one of several in
+    /// [`wait_for_any`](super::wait_for_any).
+    fn case(&mut self, len: usize) -> Case<'_>;
 
     /// Bytes of the longest message.
     fn max_len(&self) -> usize;
@@ -165,6 +170,9 @@ pub trait ReceivingFrames {
     fn must_look(&mut self) -> bool {
         false
     }
+
+    /// The wait for a message or the end, as one of several in [`wait_for_any`](super::wait_for_any).
+    fn case(&mut self) -> Case<'_>;
 
     /// Receives a message, if there is one, into `buffer`, whose contents it replaces; tells its kind.
     #[inline(always)]
@@ -361,6 +369,10 @@ impl SendingFrames for FrameProducer {
         each_sends!(&mut self.0, tx => tx.must_look())
     }
 
+    fn case(&mut self, len: usize) -> Case<'_> {
+        each_sends!(&mut self.0, tx => tx.case(len))
+    }
+
     fn max_len(&self) -> usize {
         each_sends!(&self.0, tx => tx.max_len())
     }
@@ -455,6 +467,10 @@ impl ReceivingFrames for FrameConsumer {
 
     fn must_look(&mut self) -> bool {
         each_receives!(&mut self.0, rx => rx.must_look())
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        each_receives!(&mut self.0, rx => rx.case())
     }
 }
 

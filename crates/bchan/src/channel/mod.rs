@@ -35,7 +35,7 @@ use crate::process;
 use crate::ring::frames::Lengths;
 use crate::ring::vyukov::{Counts, Ring, Turns};
 use crate::sync::{Arc, Ordering};
-use crate::wait::{Alarms, Barrier, Broadcast, Event, Reach, Tuning};
+use crate::wait::{Alarms, Barrier, Broadcast, Event, Point, Reach, Tuning};
 
 /// What every handle does with its place.
 macro_rules! handover_of {
@@ -201,21 +201,16 @@ impl Shared {
         Event { words, alarms: &self.alarms, reach: self.reach() }
     }
 
-    fn broadcast<'a>(&'a self, words: &'a EventWords) -> Broadcast<'a> {
-        Broadcast { words, alarms: &self.alarms, reach: self.reach() }
+    /// Where those wait that want space: for one slot each, or for as many as their messages need.
+    fn space<'a>(&'a self, words: &'a EventWords) -> Point<'a> {
+        match self.is_framed() && self.is_ring() {
+            true => Point::Broadcast(Broadcast { words, alarms: &self.alarms, reach: self.reach() }),
+            false => Point::Event(self.event(words)),
+        }
     }
 
     fn reach(&self) -> Reach {
         if self.memory.is_shared() { Reach::Machine } else { Reach::Process }
-    }
-
-    /// Lets all look for space who wait for it in a shared ring: those with frames, or those with items.
-    #[cold]
-    fn notify_all_space(&self, ring: &SharedHeader) {
-        match self.is_framed() {
-            true => self.broadcast(&ring.space).notify_all(),
-            false => self.event(&ring.space).notify_all(),
-        }
     }
 
     fn arrivals(&self) -> Event<'_> {

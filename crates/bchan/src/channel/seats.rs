@@ -441,8 +441,7 @@ impl Shared {
     fn rouse_all(&self) {
         self.arrivals().rouse();
         match self.ring() {
-            Some(ring) if self.is_framed() => self.broadcast(&ring.space).rouse(),
-            Some(ring) => self.event(&ring.space).rouse(),
+            Some(ring) => self.space(&ring.space).rouse(),
             None => {
                 let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
                 spaces.for_each(|space| self.event(space).rouse());

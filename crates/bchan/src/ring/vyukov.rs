@@ -599,13 +599,6 @@ impl Ring {
         self.tail.load(Ordering::Acquire) & SEALED != 0
     }
 
-    /// Whether a slot could be claimed just now.
-    #[inline]
-    pub(crate) fn has_space(&self) -> bool {
-        let tail = self.tail.load(Ordering::Relaxed);
-        tail & SEALED == 0 && self.room(tail) > 0 && self.free(tail, 1) > 0
-    }
-
     /// Whether there are `n` messages, at a glance: those in between may be claimed and not yet sent.
     /// Where all callers take turns there is nobody to get ahead: always.
     pub(crate) fn has_messages(&self, n: u64) -> bool {

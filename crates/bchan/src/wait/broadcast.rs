@@ -25,7 +25,7 @@ use super::alarm::Line;
 use super::futex::{self, Parking, Reach, Waking};
 use super::interrupt::Sleep;
 use super::sentry::{self, Until};
-use super::{Alarms, Deadline, alarm};
+use super::{Alarms, Deadline, Point, alarm};
 use crate::layout::EventWords;
 use crate::process::kill_point;
 use crate::sync::Ordering;
@@ -100,7 +100,7 @@ impl Broadcast<'_> {
     /// Sleeps until the round of `ticket` has ended; `now` is the state.
     fn sleep(self, ticket: Ticket, mut now: u32, deadline: Deadline) -> Waking {
         let state = &self.words.state;
-        let sleep = Sleep::at_broadcast(self);
+        let sleep = Sleep::at(Point::Broadcast(self));
         let mut waking = Waking::Woken;
         kill_point!("broadcast.parks");
         while Ticket::of(now) == ticket && waking == Waking::Woken && !sleep.is_interrupted() {
@@ -130,7 +130,6 @@ impl Broadcast<'_> {
     }
 
     /// Whether the round of `ticket` has ended.
-    #[allow(dead_code, reason = "only a sentry asks")]
     pub(super) fn is_over(state: u32, ticket: Ticket) -> bool {
         Ticket::of(state) != ticket
     }
@@ -190,10 +189,5 @@ impl Broadcast<'_> {
     pub(crate) fn rouse(self) {
         self.notify_all();
         futex::wake(&self.words.state, self.reach, futex::ALL);
-    }
-
-    /// Counts a wait that ended while spinning.
-    pub(crate) fn count_spin(self) {
-        self.words.counters.spins.fetch_add(1, Ordering::Relaxed);
     }
 }

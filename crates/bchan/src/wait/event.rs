@@ -30,7 +30,7 @@ use super::futex::{self, Parking};
 pub(crate) use super::futex::{Reach, Waking};
 use super::interrupt::Sleep;
 use super::sentry::{self, Until};
-use super::{Alarms, Deadline};
+use super::{Alarms, Deadline, Point};
 use crate::layout::EventWords;
 use crate::process::kill_point;
 use crate::sync::Ordering;
@@ -132,10 +132,11 @@ impl Event<'_> {
         if take().is_ok() {
             return Waking::Woken;
         }
-        self.count_wait();
+        let point = Point::Event(self);
+        point.count_wait();
         let asleep = Instant::now();
         kill_point!("event.parks");
-        let sleep = Sleep::at_event(self);
+        let sleep = Sleep::at(point);
         let waking = loop {
             let taken = take();
             if sleep.is_interrupted() {
@@ -161,7 +162,7 @@ impl Event<'_> {
         };
         drop(sleep);
         kill_point!("event.parked");
-        self.count_parked(asleep);
+        point.count_parked(asleep);
         waking
     }
 
@@ -172,16 +173,6 @@ impl Event<'_> {
         // Acquire: sees what was written before the notify.
         let before = self.words.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, leave);
         before.is_ok_and(|before| before & WOKEN_MASK > 0)
-    }
-
-    /// Counts a thread that parks: first, so that one who watches the counter knows when somebody sleeps.
-    pub(super) fn count_wait(self) {
-        self.words.counters.waits.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_parked(self, since: Instant) {
-        let parked = since.elapsed().as_nanos() as u64;
-        self.words.counters.parked_ns.fetch_add(parked, Ordering::Relaxed);
     }
 
     /// Has `alarm` written when its turn comes; again after that if its owner found nothing, which keeps its
@@ -285,11 +276,6 @@ impl Event<'_> {
                 self.wake(whom);
             }
         }
-    }
-
-    /// Counts a wait that ended while spinning.
-    pub(crate) fn count_spin(self) {
-        self.words.counters.spins.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn parking<'b>(&'b self, expected: u32) -> Parking<'b> {

@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Alarms, Broadcast, Event, Reach};
+use super::{Alarms, Point, Reach};
 use crate::layout::EventWords;
 
 static NO_ALARMS: Alarms = Alarms::none();
@@ -26,14 +26,14 @@ struct Place {
 unsafe impl Send for Place {}
 
 impl Place {
+    fn of(point: Point<'_>) -> Self {
+        Self { words: point.words(), reach: point.reach(), is_broadcast: point.is_broadcast() }
+    }
+
     fn disturb(self) {
         // SAFETY: the thread that sleeps there keeps them, and stays on the list until it has left.
         let words = unsafe { &*self.words };
-        let (alarms, reach) = (&NO_ALARMS, self.reach);
-        match self.is_broadcast {
-            true => Broadcast { words, alarms, reach }.disturb(),
-            false => Event { words, alarms, reach }.disturb(),
-        }
+        Point::at(words, &NO_ALARMS, self.reach, self.is_broadcast).disturb();
     }
 }
 
@@ -97,23 +97,14 @@ pub(super) struct Sleep {
 }
 
 impl Sleep {
-    pub(super) fn at_event(event: Event<'_>) -> Self {
-        Self::at(&[Place { words: event.words, reach: event.reach, is_broadcast: false }])
+    pub(super) fn at(point: Point<'_>) -> Self {
+        Self::at_each(std::iter::once(point))
     }
 
-    pub(super) fn at_broadcast(broadcast: Broadcast<'_>) -> Self {
-        Self::at(&[Place { words: broadcast.words, reach: broadcast.reach, is_broadcast: true }])
-    }
-
-    pub(super) fn at_events(events: &[Event<'_>]) -> Self {
-        let place = |event: &Event<'_>| Place { words: event.words, reach: event.reach, is_broadcast: false };
-        Self::at(&events.iter().map(place).collect::<Vec<_>>())
-    }
-
-    fn at(places: &[Place]) -> Self {
+    pub(super) fn at_each<'a>(points: impl Iterator<Item = Point<'a>>) -> Self {
         let sleep = Self { interrupt: CURRENT.get() };
         if let Some(interrupt) = sleep.get() {
-            interrupt.state().asleep.extend_from_slice(places);
+            interrupt.state().asleep.extend(points.map(Place::of));
         }
         sleep
     }

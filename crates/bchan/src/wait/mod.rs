@@ -9,6 +9,7 @@ mod futex;
 mod interrupt;
 mod park;
 mod patience;
+mod point;
 #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), path = "no_sentry.rs")]
 pub(crate) mod sentry;
 pub(crate) mod several;
@@ -21,8 +22,9 @@ pub(crate) use broadcast::Broadcast;
 pub use deadline::Deadline;
 pub(crate) use event::{Event, Reach, Waking};
 pub use interrupt::Interrupt;
-pub(crate) use park::{Look, Point, Waiter, park_until};
+pub(crate) use park::{Look, Waiter, arm_until, park_until, wait_until};
 pub(crate) use patience::Patience;
+pub(crate) use point::Point;
 pub use sentry::check_alarms;
 pub use spin::Spin;
 pub use tuning::{Tuning, WakePolicy};

@@ -1,11 +1,13 @@
-//! The wait loop, once: say that we wait, pass the barrier, look, see who else is there, sleep, look again.
+//! The wait loop and the registration of wakers, once: say that we wait, pass the barrier, look, see who else is
+//! there, sleep, look again.
 //!
 //! What is waited for, and where, is a [`Waiter`]'s: one slot or several in a lane, a message in any lane, room in a
 //! ring that all share. The order is the same for all, and forbids one outcome: the waiter misses the change, and
 //! whoever made it misses that it waits.
 
-use super::broadcast::Ticket as Round;
-use super::{Barrier, Broadcast, Deadline, Event, Waking};
+use std::time::Instant;
+
+use super::{Barrier, Deadline, Point, Spin, Tuning, Waking};
 use crate::error::WaitError;
 
 /// What a look found.
@@ -28,22 +30,30 @@ impl<E> Look<E> {
 
 /// One that waits.
 pub(crate) trait Waiter {
-    /// What `prepare` gives for `park`.
-    type Ticket: Copy;
     /// Why what it waits for may not come.
     type Error: Copy + PartialEq + From<WaitError>;
 
-    /// Says that it waits. Then comes the barrier, and a look.
-    fn prepare(&mut self) -> Self::Ticket;
+    /// Where it waits.
+    fn point(&self) -> Point<'_>;
 
-    /// Waits no longer, without having slept.
-    fn cancel(&mut self, ticket: Self::Ticket);
+    /// It has said at its point that it waits. What else it has to say it says now, before the barrier.
+    fn prepared(&mut self) {}
 
-    /// Sleeps until it is notified after `prepare`, the deadline, or a signal.
-    fn park(&mut self, ticket: Self::Ticket, deadline: Deadline) -> Waking;
-
-    /// Whether what it waits for is there, or will not come.
+    /// Whether what it waits for is there, or will not come, once it has prepared.
     fn look(&mut self) -> Look<Self::Error>;
+
+    /// The same while it spins.
+    fn is_due(&mut self) -> bool {
+        self.look() != Look::Nothing
+    }
+
+    /// What it saw while it spun. It may be gone by now: then the caller looks, and comes again.
+    fn look_after_spin(&mut self) -> Look<Self::Error> {
+        match self.look() {
+            Look::Over(outcome) => Look::Over(outcome),
+            _ => Look::Over(Ok(())),
+        }
+    }
 
     /// Sees to it that the deaths of the others will be noticed; true if that may have changed something.
     fn keep_watch(&self) -> bool;
@@ -52,18 +62,46 @@ pub(crate) trait Waiter {
     fn barrier(&self) -> Barrier;
 }
 
-/// Waits until a look says that it is over, the deadline, or a signal.
+/// Waits until a look says that it is over, the deadline, or a signal: spins first, and then parks by `park`.
+pub(crate) fn wait_until<W: Waiter>(
+    waiter: &mut W,
+    spin: &mut Spin,
+    tuning: &Tuning,
+    deadline: Deadline,
+    park: impl FnOnce(&mut W, Deadline) -> Result<(), W::Error>,
+) -> Result<(), W::Error> {
+    let start = Instant::now();
+    let outcome = match spin.until(tuning, start, deadline, || waiter.is_due()) {
+        Some(Ok(())) => {
+            waiter.point().count_spin();
+            match waiter.look_after_spin() {
+                Look::Over(outcome) => outcome,
+                _ => park(waiter, deadline),
+            }
+        }
+        Some(Err(error)) => match waiter.look_after_spin() {
+            Look::Over(Err(refused)) => Err(refused),
+            _ => Err(error.into()),
+        },
+        None => park(waiter, deadline),
+    };
+    spin.learn(tuning, start.elapsed());
+    outcome
+}
+
+/// Waits, asleep, until a look says that it is over, the deadline, or a signal.
 #[cold]
 pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Result<(), W::Error> {
     loop {
-        let ticket = waiter.prepare();
+        let ticket = waiter.point().prepare();
+        waiter.prepared();
         // Forbids: whoever brings about what we wait for misses that we wait, and we miss what it did.
         waiter.barrier().heavy();
         let look = waiter.look();
         let waking = if look == Look::Nothing && !waiter.keep_watch() {
-            waiter.park(ticket, deadline)
+            waiter.point().park(ticket, deadline)
         } else {
-            waiter.cancel(ticket);
+            waiter.point().cancel();
             deadline.passed()
         };
         if let Look::Over(outcome) = look {
@@ -80,56 +118,21 @@ pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Resul
     }
 }
 
-/// Words that threads wait at.
-pub(crate) trait Point: Copy {
-    /// What `prepare` gives for `park`.
-    type Ticket: Copy;
-
-    /// See [`Waiter::prepare`].
-    fn prepare(self) -> Self::Ticket;
-    /// See [`Waiter::cancel`].
-    fn cancel(self);
-    /// See [`Waiter::park`].
-    fn park(self, ticket: Self::Ticket, deadline: Deadline) -> Waking;
-    /// Counts a wait that ended while spinning.
-    fn count_spin(self);
-}
-
-impl Point for Event<'_> {
-    type Ticket = ();
-
-    fn prepare(self) {
-        Event::prepare(self);
-    }
-
-    fn cancel(self) {
-        Event::cancel(self);
-    }
-
-    fn park(self, (): (), deadline: Deadline) -> Waking {
-        Event::park(self, deadline)
-    }
-
-    fn count_spin(self) {
-        Event::count_spin(self);
-    }
-}
-
-impl Point for Broadcast<'_> {
-    type Ticket = Round;
-
-    fn prepare(self) -> Self::Ticket {
-        Broadcast::prepare(self)
-    }
-
-    /// Whoever ends the round wakes nobody then.
-    fn cancel(self) {}
-
-    fn park(self, ticket: Self::Ticket, deadline: Deadline) -> Waking {
-        Broadcast::park(self, ticket, deadline)
-    }
-
-    fn count_spin(self) {
-        Broadcast::count_spin(self);
+/// Has `alarm` written once a look may say that it is over, unless it does now: then true. Not for what is for one
+/// that came before and was woken in vain.
+#[cold]
+pub(crate) fn arm_until<W: Waiter>(waiter: &mut W, alarm: i32) -> bool {
+    loop {
+        let may_go_on = waiter.point().arm(alarm);
+        waiter.prepared();
+        // Forbids: as in `park_until`.
+        waiter.barrier().heavy();
+        waiter.keep_watch();
+        match waiter.look() {
+            Look::Nothing => return false,
+            Look::Again => {}
+            Look::Over(Ok(())) => return may_go_on,
+            Look::Over(Err(_)) => return true,
+        }
     }
 }

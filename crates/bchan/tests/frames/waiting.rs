@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bchan::{Deadline, Mode, ReceivingFrames, SendError, SendingFrames};
+use bchan::{Deadline, Mode, ReceivingFrames, SendError, SendingFrames, WaitError, most_cases, wait_for_any};
 
 use crate::common::{Random, spawn, until, until_parked};
 use crate::{Case, content, over_every_configuration, receive, seed};
@@ -13,6 +13,8 @@ over_every_configuration! {
     senders_of_different_lengths_all_go_on
     release_wakes_the_one_whom_it_suffices
     room_given_back_wakes_who_waits_for_it
+    wait_for_several_is_woken_by_room_and_by_a_message
+    wait_for_several_hears_of_a_close
     nobody_is_woken_when_nobody_waits
 }
 
@@ -160,4 +162,63 @@ fn nobody_is_woken_when_nobody_waits(case: &Case) {
     let stats = channel.stats();
     assert_eq!((stats.waits, stats.wakes), (0, 0));
     assert!(case.mode != Mode::Spmc || stats.abandoned == 0);
+}
+
+/// Waits as one of several, through signals.
+fn wait(cases: &mut [bchan::Case<'_>]) {
+    while wait_for_any(cases, Deadline::NEVER).map(drop) == Err(WaitError::Interrupted) {}
+}
+
+/// It parks at the words of both channels, and is counted there, as for items.
+fn wait_for_several_is_woken_by_room_and_by_a_message(case: &Case) {
+    if most_cases() == 0 {
+        return;
+    }
+    let (channel, quiet) = (case.channel(), case.channel());
+    let (mut tx, mut rx) = (channel.frame_producer().unwrap(), channel.frame_consumer().unwrap());
+    let (_silent, mut idle) = (quiet.frame_producer().unwrap(), quiet.frame_consumer().unwrap());
+    let most = tx.max_len();
+    (0..case.capacity).for_each(|_| assert_eq!(tx.try_send(b"one", 0), Ok(true)));
+    let sender = spawn(move || {
+        while tx.try_send(&vec![5; most], 5) == Ok(false) {
+            wait(&mut [idle.case(), tx.case(most)]);
+        }
+        (tx, idle)
+    });
+    until_parked(&channel, 1);
+    assert_eq!(quiet.stats().waits, 1);
+    (0..case.capacity).for_each(|_| assert_eq!(receive(&mut rx), Some((0, b"one".to_vec()))));
+    let (mut tx, mut idle) = sender.join().unwrap();
+    assert_eq!(receive(&mut rx), Some((5, vec![5; most])));
+    let waits = channel.stats().waits;
+    let receiver = spawn(move || {
+        wait(&mut [idle.case(), rx.case()]);
+        receive(&mut rx)
+    });
+    until_parked(&channel, waits + 1);
+    assert_eq!(tx.try_send(b"two", 6), Ok(true));
+    assert_eq!(receiver.join().unwrap(), Some((6, b"two".to_vec())));
+}
+
+fn wait_for_several_hears_of_a_close(case: &Case) {
+    if most_cases() == 0 {
+        return;
+    }
+    let (channel, quiet) = (case.channel(), case.channel());
+    let (mut tx, _rx) = (channel.frame_producer().unwrap(), channel.frame_consumer().unwrap());
+    let (_silent, mut idle) = (quiet.frame_producer().unwrap(), quiet.frame_consumer().unwrap());
+    let most = tx.max_len();
+    assert_eq!(tx.try_send(b"", 0), Ok(true));
+    let sender = spawn(move || {
+        loop {
+            match tx.try_send(&vec![5; most], 5) {
+                Ok(sent) => assert!(!sent),
+                Err(refused) => return refused,
+            }
+            wait(&mut [tx.case(most), idle.case()]);
+        }
+    });
+    until_parked(&channel, 1);
+    channel.close();
+    assert_eq!(sender.join().unwrap(), SendError::Closed);
 }

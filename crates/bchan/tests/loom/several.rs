@@ -1,11 +1,12 @@
 //! One thread that waits for several channels: whichever is ready wakes it, and nobody else waits in vain.
 
 use bchan::{
-    Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, SendError, Sending, WaitError,
-    wait_for_any,
+    Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, ReceivingFrames, SendError, Sending,
+    SendingFrames, WaitError, wait_for_any,
 };
 use loom::thread;
 
+use crate::frames::{ONE, TWO, try_receive, try_send};
 use crate::{channel, check, passing, warm};
 
 fn ring(mode: Mode, capacity: usize) -> Channel {
@@ -91,8 +92,7 @@ fn message_beside_one_that_is_ready_stays_in_sight() {
         assert_eq!(second.try_receive::<u64>(), None);
         let sender = sending(other, 1);
         one.send(0_u64).unwrap();
-        let cases = &mut [first.case(), second.case()];
-        drop(wait_for_any(cases, Deadline::NEVER).unwrap());
+        drop(wait_for_any(&mut [first.case(), second.case()], Deadline::NEVER).unwrap());
         assert_eq!(first.try_receive(), Some(0_u64));
         drop(sender.join().unwrap());
         assert_eq!(second.try_receive(), Some(1_u64));
@@ -242,5 +242,75 @@ fn deadline_that_passes_takes_no_wake_up_from_others() {
         tx.send(5_u64).unwrap();
         assert_eq!(receiver.join().unwrap().0, Ok(5));
         drop(late.join().unwrap());
+    });
+}
+
+#[test]
+fn room_for_a_frame_is_heard_beside_a_message_that_does_not_come() {
+    for mode in [Mode::Mpsc, Mode::Mpmc] {
+        check(4, move || {
+            let config = Config { mode, capacity: 2, ..Config::default() };
+            let (full, quiet) = (Channel::of_frames(&config).unwrap(), channel(1, 1));
+            let (mut tx, mut rx) = (full.frame_producer().unwrap(), full.frame_consumer().unwrap());
+            let (_silent, mut idle) = warm(&quiet);
+            assert!(try_send(&mut tx, 1, ONE) && try_send(&mut tx, 2, ONE));
+            let receiver = thread::spawn(move || ([try_receive(&mut rx), try_receive(&mut rx)], rx));
+            while !try_send(&mut tx, 3, TWO) {
+                drop(wait_for_any(&mut [idle.case(), tx.case(TWO)], Deadline::NEVER).unwrap());
+            }
+            assert_eq!(receiver.join().unwrap().0, [Some((1, ONE)), Some((2, ONE))]);
+        });
+    }
+}
+
+#[test]
+fn frame_is_heard_beside_room_that_does_not_come() {
+    for mode in [Mode::Mpsc, Mode::Mpmc] {
+        check(4, move || {
+            let config = Config { mode, capacity: 2, ..Config::default() };
+            let (heard, quiet) = (Channel::of_frames(&config).unwrap(), Channel::of_frames(&config).unwrap());
+            let (mut tx, mut rx) = (heard.frame_producer().unwrap(), heard.frame_consumer().unwrap());
+            let (mut full, _idle) = (quiet.frame_producer().unwrap(), quiet.frame_consumer().unwrap());
+            assert!(try_send(&mut full, 1, TWO));
+            let sender = thread::spawn(move || {
+                assert!(try_send(&mut tx, 2, ONE));
+                tx
+            });
+            let received = loop {
+                if let Some(message) = try_receive(&mut rx) {
+                    break message;
+                }
+                drop(wait_for_any(&mut [full.case(ONE), rx.case()], Deadline::NEVER).unwrap());
+            };
+            assert_eq!(received, (2, ONE));
+            drop(sender.join().unwrap());
+        });
+    }
+}
+
+/// Both are woken for the room of one, whichever way they wait.
+#[test]
+fn room_wakes_who_waits_for_several_and_who_waits_for_it_alone() {
+    check(3, || {
+        let config = Config { mode: Mode::Mpmc, capacity: 2, max_producers: 2, ..Config::default() };
+        let (full, quiet) = (Channel::of_frames(&config).unwrap(), channel(1, 1));
+        let (mut one, mut two) = (full.frame_producer().unwrap(), full.frame_producer().unwrap());
+        let mut rx = full.frame_consumer().unwrap();
+        let (_silent, mut idle) = warm(&quiet);
+        assert!(try_send(&mut one, 1, TWO));
+        let senders = [
+            thread::spawn(move || {
+                while !try_send(&mut one, 2, ONE) {
+                    drop(wait_for_any(&mut [idle.case(), one.case(ONE)], Deadline::NEVER).unwrap());
+                }
+                one
+            }),
+            thread::spawn(move || {
+                two.send(&[3; ONE], 3).unwrap();
+                two
+            }),
+        ];
+        assert_eq!(try_receive(&mut rx), Some((1, TWO)));
+        senders.into_iter().for_each(|sender| drop(sender.join().unwrap()));
     });
 }

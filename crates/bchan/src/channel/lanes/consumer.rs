@@ -1,9 +1,7 @@
 //! The consumer: goes round the lanes that have something, and finds out when it is over.
 
-use std::time::Instant;
-
 use super::rota::{Rota, TURN};
-use crate::channel::cases::{Case, Kind};
+use crate::channel::cases::Case;
 use crate::channel::consumer::Receiving;
 use crate::channel::seats::{Place, keep_watch};
 use crate::channel::{Plain, Shared};
@@ -12,7 +10,7 @@ use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Reader;
 use crate::sync::{Arc, Ordering};
-use crate::wait::{Barrier, Deadline, Look, Spin, Waiter, Waking, park_until};
+use crate::wait::{Barrier, Deadline, Look, Point, Spin, Waiter, arm_until, park_until, wait_until};
 
 /// The consumer's handle.
 ///
@@ -149,44 +147,13 @@ impl Consumer {
         found
     }
 
-    fn spin_for_message(&mut self, start: Instant, deadline: Deadline) -> Option<Result<(), ReceiveError>> {
-        let Self { readers, rota, spin, shared, .. } = self;
-        let (rung, registry) = (&shared.memory.header().rung, shared.registry());
-        let changed = || {
-            !rung.is_empty()
-                || registry.is_closed()
-                || registry.deserted().is_some()
-                || rota.readers().any(|reader| readers[reader].available(1) > 0)
-        };
-        let spun = spin.until(&shared.tuning, start, deadline, changed);
-        if spun == Some(Ok(())) {
-            shared.arrivals().count_spin();
-        }
-        // What has changed may be no message. Who never parks looks there, and comes again.
-        let parks = shared.tuning.parks;
-        self.message_or_end().or(spun.filter(|_| !parks).map(|spun| spun.map_err(ReceiveError::from)))
-    }
-
-    /// Stops watching all lanes, once it was said that we wait, and looks once more.
-    fn rest(&mut self) -> Look<ReceiveError> {
-        self.stop_watching();
-        // Forbids: a sender misses that we wait, and we miss what it did.
-        self.barrier.heavy();
-        self.rest_after_barrier()
-    }
-
-    /// The first step of [`rest`](Self::rest); then come the heavy barrier and the look.
-    pub(in crate::channel) fn stop_watching(&mut self) {
+    /// Stops watching all lanes, once it was said that we wait. Then come the heavy barrier and the look.
+    fn stop_watching(&mut self) {
         self.rota.clear();
         self.arm_doorbells();
     }
 
-    /// The last step of [`rest`](Self::rest), for one who looks again if a bell has rung for nothing.
-    pub(in crate::channel) fn is_ready_after_barrier(&mut self) -> bool {
-        self.rest_after_barrier() != Look::Nothing
-    }
-
-    fn rest_after_barrier(&mut self) -> Look<ReceiveError> {
+    fn look_after_barrier(&mut self) -> Look<ReceiveError> {
         self.look_at_left();
         match self.message_or_end() {
             Some(outcome) => Look::Over(outcome),
@@ -261,26 +228,40 @@ impl Consumer {
 }
 
 /// A consumer that waits for a message, or the end, while it watches no lane.
-impl Waiter for Consumer {
-    type Ticket = ();
+struct ForMessage<'a>(&'a mut Consumer);
+
+impl Waiter for ForMessage<'_> {
     type Error = ReceiveError;
 
-    fn prepare(&mut self) {
-        self.shared.arrivals().prepare();
+    fn point(&self) -> Point<'_> {
+        Point::Event(self.0.shared.arrivals())
+    }
+
+    fn prepared(&mut self) {
         kill_point!("lane.rest.prepared");
-        self.stop_watching();
-    }
-
-    fn cancel(&mut self, (): ()) {
-        self.shared.arrivals().cancel();
-    }
-
-    fn park(&mut self, (): (), deadline: Deadline) -> Waking {
-        self.shared.arrivals().park(deadline)
+        self.0.stop_watching();
     }
 
     fn look(&mut self) -> Look<ReceiveError> {
-        self.rest_after_barrier()
+        self.0.look_after_barrier()
+    }
+
+    fn is_due(&mut self) -> bool {
+        let Consumer { readers, rota, shared, .. } = &mut *self.0;
+        let registry = shared.registry();
+        !shared.memory.header().rung.is_empty()
+            || registry.is_closed()
+            || registry.deserted().is_some()
+            || rota.readers().any(|reader| readers[reader].available(1) > 0)
+    }
+
+    /// What has changed may be no message. Who never parks comes again.
+    fn look_after_spin(&mut self) -> Look<ReceiveError> {
+        match self.0.message_or_end() {
+            Some(outcome) => Look::Over(outcome),
+            None if self.0.shared.tuning.parks => Look::Nothing,
+            None => Look::Over(Ok(())),
+        }
     }
 
     /// The look has done so.
@@ -289,7 +270,7 @@ impl Waiter for Consumer {
     }
 
     fn barrier(&self) -> Barrier {
-        self.barrier
+        self.0.barrier
     }
 }
 
@@ -345,30 +326,23 @@ impl Receiving for Consumer {
     }
 
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
-        let start = Instant::now();
-        let spun = self.spin_for_message(start, deadline);
-        let outcome = spun.unwrap_or_else(|| park_until(self, deadline));
-        self.spin.learn(&self.shared.tuning, start.elapsed());
+        let (mut spin, tuning) = (std::mem::take(&mut self.spin), self.shared.tuning);
+        let outcome = wait_until(&mut ForMessage(self), &mut spin, &tuning, deadline, park_until);
+        self.spin = spin;
         outcome
     }
 
     fn arm(&mut self, alarm: i32) -> bool {
-        let shared = self.shared.clone();
-        loop {
-            let may_go_on = shared.arrivals().arm(alarm);
-            match self.rest() {
-                Look::Nothing => return false,
-                Look::Again => {}
-                Look::Over(Ok(())) => return may_go_on,
-                Look::Over(_) => return true,
-            }
-        }
+        arm_until(&mut ForMessage(self), alarm)
     }
 
     /// The one that leaves has had lanes watched, which do not ring then.
     fn must_look(&mut self) -> bool {
         loop {
-            match self.rest() {
+            self.stop_watching();
+            // Forbids: a sender misses that its lane is not watched, and we miss what it did.
+            self.barrier.heavy();
+            match self.look_after_barrier() {
                 Look::Nothing => return false,
                 Look::Again => {}
                 Look::Over(_) => return true,
@@ -377,7 +351,8 @@ impl Receiving for Consumer {
     }
 
     fn case(&mut self) -> Case<'_> {
-        Case(Kind::LaneArrivals(self))
+        let shared = self.shared.clone();
+        Case::new(&shared, ForMessage(self))
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use super::{Consumer, Producer};
 use crate::channel::Shared;
+use crate::channel::cases::Case;
 use crate::channel::consumer::Receiving;
 use crate::channel::frames::{ReceivingFrames, SendingFrames};
 use crate::channel::producer::Sending;
@@ -85,6 +86,10 @@ impl SendingFrames for FrameProducer {
 
     fn must_look(&mut self) -> bool {
         self.tx.must_look()
+    }
+
+    fn case(&mut self, len: usize) -> Case<'_> {
+        self.tx.case_for(slots_for(len))
     }
 
     fn max_len(&self) -> usize {
@@ -174,5 +179,9 @@ impl ReceivingFrames for FrameConsumer {
 
     fn must_look(&mut self) -> bool {
         self.open.is_some() || self.rx.must_look()
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        self.rx.case()
     }
 }

@@ -1,9 +1,9 @@
 //! A producer of its own lane: the lane's writer, and how it waits for space.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::channel::Shared;
-use crate::channel::cases::{Case, Kind};
+use crate::channel::cases::Case;
 use crate::channel::producer::Sending;
 use crate::channel::seats::{Place, keep_watch};
 use crate::error::SendError;
@@ -11,7 +11,9 @@ use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::lane::Writer;
 use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Barrier, Deadline, Event, Look, Spin, Waiter, WakePolicy, Waking, park_until};
+use crate::wait::{
+    Barrier, Deadline, Look, Point, Spin, Waiter, WakePolicy, Waking, arm_until, park_until, wait_until,
+};
 
 /// A producer's handle.
 #[derive(Debug)]
@@ -90,59 +92,26 @@ impl Producer {
         free
     }
 
-    pub(in crate::channel) fn space(&self) -> Event<'_> {
-        self.shared.event(&self.writer.lane.space)
-    }
-
     /// Waits until `n` slots are free.
     pub(super) fn wait_for(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
-        let start = Instant::now();
-        let spun = self.spin_for_space(n, start, deadline);
-        let outcome = spun.unwrap_or_else(|| self.park_for_space(n, deadline));
-        self.spin.learn(&self.shared.tuning, start.elapsed());
+        let (mut spin, tuning) = (std::mem::take(&mut self.spin), self.shared.tuning);
+        let outcome = wait_until(&mut ForSpace::new(self, n), &mut spin, &tuning, deadline, ForSpace::park);
+        self.spin = spin;
         outcome
     }
 
     /// Has `alarm` written when there may be `n` slots free, unless there are now: then true.
     pub(super) fn arm_for(&mut self, n: usize, alarm: i32) -> bool {
-        let may_go_on = self.space().arm(alarm);
-        // Forbids: the consumer misses that we wait, and we miss its release.
-        self.barrier.heavy();
-        keep_watch(&self.shared);
-        match self.space_or_closed(n) {
-            Some(Ok(())) => may_go_on,
-            outcome => outcome.is_some(),
-        }
+        arm_until(&mut ForSpace::new(self, n), alarm)
     }
 
-    fn spin_for_space(
-        &mut self,
-        n: usize,
-        start: Instant,
-        deadline: Deadline,
-    ) -> Option<Result<(), SendError>> {
-        let Self { writer, spin, shared, .. } = self;
-        let flags = |writer: &Writer| writer.lane.bell.flags.load(Ordering::Relaxed);
-        let ready = || writer.free(n) >= n || flags(writer) & Bell::CLOSED != 0;
-        let spun = spin.until(&shared.tuning, start, deadline, ready);
-        if spun == Some(Ok(())) {
-            self.space().count_spin();
-        }
-        self.space_or_closed(n).or(spun.map(|spun| spun.map_err(SendError::from)))
+    /// The wait for `n` slots, as one of several.
+    pub(super) fn case_for(&mut self, n: usize) -> Case<'_> {
+        let shared = self.shared.clone();
+        Case::new(&shared, ForSpace::new(self, n))
     }
 
-    fn park_for_space(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
-        if self.shared.tuning.wake == WakePolicy::HalfDrained && n <= self.writer.capacity() / 2 {
-            let mut patient = ForSpace { tx: self, n, is_patient: true };
-            match park_until(&mut patient, deadline.within(Self::PATIENCE)) {
-                Err(SendError::TimedOut) if deadline.passed() == Waking::Woken => {}
-                outcome => return outcome,
-            }
-        }
-        park_until(&mut ForSpace { tx: self, n, is_patient: false }, deadline)
-    }
-
-    pub(in crate::channel) fn space_or_closed(&mut self, n: usize) -> Option<Result<(), SendError>> {
+    fn space_or_closed(&mut self, n: usize) -> Option<Result<(), SendError>> {
         match self.is_closed() {
             true => Some(Err(SendError::Closed)),
             false => (self.writer.free(n) >= n).then_some(Ok(())),
@@ -174,23 +143,31 @@ struct ForSpace<'a> {
     is_patient: bool,
 }
 
+impl<'a> ForSpace<'a> {
+    fn new(tx: &'a mut Producer, n: usize) -> Self {
+        Self { tx, n, is_patient: false }
+    }
+
+    fn park(&mut self, deadline: Deadline) -> Result<(), SendError> {
+        let is_half_enough = self.n <= self.tx.writer.capacity() / 2;
+        if self.tx.shared.tuning.wake == WakePolicy::HalfDrained && is_half_enough {
+            self.is_patient = true;
+            match park_until(self, deadline.within(Producer::PATIENCE)) {
+                Err(SendError::TimedOut) if deadline.passed() == Waking::Woken => {}
+                outcome => return outcome,
+            }
+            self.is_patient = false;
+        }
+        park_until(self, deadline)
+    }
+}
+
 impl Waiter for ForSpace<'_> {
-    type Ticket = ();
     type Error = SendError;
 
-    fn prepare(&mut self) {
-        match self.is_patient {
-            true => self.tx.space().prepare_patiently(),
-            false => self.tx.space().prepare(),
-        }
-    }
-
-    fn cancel(&mut self, (): ()) {
-        self.tx.space().cancel();
-    }
-
-    fn park(&mut self, (): (), deadline: Deadline) -> Waking {
-        self.tx.space().park(deadline)
+    fn point(&self) -> Point<'_> {
+        let space = self.tx.shared.event(&self.tx.writer.lane.space);
+        if self.is_patient { Point::Patient(space) } else { Point::Event(space) }
     }
 
     fn look(&mut self) -> Look<SendError> {
@@ -261,7 +238,7 @@ impl Sending for Producer {
     }
 
     fn case(&mut self) -> Case<'_> {
-        Case(Kind::LaneSpace(self))
+        self.case_for(1)
     }
 
     #[inline(always)]

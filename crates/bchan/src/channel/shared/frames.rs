@@ -1,7 +1,7 @@
 //! Frames through a shared ring: what a port does with them, and those who send and receive through it.
 //!
 //! A producer waits for as many slots as its message needs, and two may need different numbers: so who makes
-//! space lets all look who wait for it ([`Broadcast`]). For messages one is as good as another, and one is
+//! space lets all look who wait for it ([`Broadcast`](crate::wait::Broadcast)). For messages one is as good as another, and one is
 //! woken, as for items.
 
 use std::borrow::Borrow;
@@ -11,22 +11,17 @@ use super::handles::PassesOn;
 use super::port::Done;
 use super::seating::Seating;
 use crate::channel::Shared;
+use crate::channel::cases::Case;
 use crate::channel::frames::{ReceivingFrames, SendingFrames};
-use crate::channel::seats::{Place, keep_watch};
-use crate::error::{HandleError, ReceiveError, SendError, WaitError};
+use crate::channel::seats::Place;
+use crate::error::{HandleError, ReceiveError, SendError};
 use crate::layout::FRAME_SLOT;
 use crate::process::kill_point;
 use crate::ring::frames::{Frame, slots_for};
 use crate::ring::intent::Witness;
 use crate::ring::vyukov::Claim;
 use crate::sync::Arc;
-use crate::wait::{Broadcast, Deadline, Spin};
-
-impl Port {
-    fn room(&self) -> Broadcast<'_> {
-        self.shared.broadcast(&self.ring.space)
-    }
-}
+use crate::wait::{Deadline, Spin, Waiter, arm_until};
 
 /// A way to send frames to and receive them from a shared ring that all threads can use at once.
 #[derive(Debug)]
@@ -54,14 +49,6 @@ impl FramePort {
     #[inline(always)]
     pub fn receiver(&self) -> Result<FrameReceiver<&Self>, HandleError> {
         Ok(FrameReceiver::new(self, Seating::lent(&self.0)?))
-    }
-
-    /// Waits until there is room for `len` bytes, or was a moment ago, or the channel is closed.
-    ///
-    /// # Errors
-    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
-    pub fn wait_until_room(&self, len: usize, deadline: Deadline) -> Result<(), WaitError> {
-        self.wait_for_room(slots_for(len), &mut Spin::new(), deadline)
     }
 
     /// Has `alarm` written when there is a message, unless there is now: then true.
@@ -127,7 +114,7 @@ impl FramePort {
     fn pass_frame_on(&self, done: Done) {
         // Forbids: the waiter misses the change, and we miss that it waits.
         self.0.shared.barrier.light();
-        if self.0.room().has_waiters() || self.0.shared.memory.header().arrivals.has_waiters() {
+        if self.0.space().has_waiters() || self.0.shared.memory.header().arrivals.has_waiters() {
             self.wake_for_frames(done);
         }
     }
@@ -135,9 +122,9 @@ impl FramePort {
     #[cold]
     fn wake_for_frames(&self, done: Done) {
         // Sending makes space, too, when it gives up what it had claimed and not used.
-        if self.0.room().has_waiters() {
+        if self.0.space().has_waiters() {
             match done {
-                Done::Received => self.0.room().notify(),
+                Done::Received => self.0.space().notify(),
                 Done::Sent => self.pass_room_on(),
             }
         }
@@ -152,8 +139,8 @@ impl FramePort {
     #[cold]
     pub(in crate::channel) fn pass_room_on(&self) {
         self.0.shared.barrier.light();
-        if self.0.room().has_waiters() && self.is_ready_for_frame(1) {
-            self.0.room().pass_on();
+        if self.0.space().has_waiters() && self.is_ready_for_frame(1) {
+            self.0.space().pass_on();
         }
     }
 
@@ -161,19 +148,14 @@ impl FramePort {
         self.0.ring.has_room(slots) || self.0.ring.is_sealed()
     }
 
-    /// Waits until `slots` are free, or were a moment ago.
-    fn wait_for_room(&self, slots: usize, spin: &mut Spin, deadline: Deadline) -> Result<(), WaitError> {
-        self.0.wait(self.0.room(), || self.is_ready_for_frame(slots), spin, deadline)
+    /// One that waits until there is room for `len` bytes.
+    fn for_room(&self, len: usize) -> impl Waiter<Error = SendError> + '_ {
+        self.0.for_space(slots_for(len))
     }
 
     /// Has `alarm` written when there may be room for `len` bytes, unless there is now: then true.
     pub fn arm_room(&self, len: usize, alarm: i32) -> bool {
-        let slots = slots_for(len);
-        let may_go_on = self.0.room().arm(alarm);
-        // Forbids: whoever makes space misses that we wait, and we miss what they did.
-        self.0.shared.barrier.heavy();
-        keep_watch(&self.0.shared);
-        self.0.is_closed() || may_go_on && self.is_ready_for_frame(slots)
+        arm_until(&mut self.for_room(len), alarm)
     }
 }
 
@@ -248,14 +230,16 @@ impl<P: Borrow<FramePort>> SendingFrames for FrameSender<P> {
 
     fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError> {
         let port = self.port.borrow();
-        if !port.0.is_closed() {
-            port.wait_for_room(slots_for(len), &mut self.spin, deadline)?;
-        }
-        if port.0.is_closed() { Err(SendError::Closed) } else { Ok(()) }
+        port.0.wait(port.for_room(len), &mut self.spin, deadline)
     }
 
     fn arm(&mut self, len: usize, alarm: i32) -> bool {
         self.port().arm_room(len, alarm)
+    }
+
+    fn case(&mut self, len: usize) -> Case<'_> {
+        let port = self.port();
+        Case::new(&port.0.shared, port.for_room(len))
     }
 
     fn max_len(&self) -> usize {
@@ -354,6 +338,11 @@ impl<P: Borrow<FramePort>> ReceivingFrames for FrameReceiver<P> {
 
     fn arm(&mut self, alarm: i32) -> bool {
         self.port().0.arm_arrivals(alarm)
+    }
+
+    fn case(&mut self) -> Case<'_> {
+        let port = &self.port().0;
+        Case::new(&port.shared, port.for_arrivals(self.open.is_some()))
     }
 }
 

@@ -34,6 +34,6 @@ impl Shared {
         fence(Ordering::SeqCst);
         self.arrivals().notify_all();
         kill_point!("close.told_consumers");
-        self.notify_all_space(&ring);
+        self.space(&ring.space).notify_all();
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ptr;
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use super::pool::Pool;
 use super::seating::Seating;
@@ -16,7 +15,7 @@ use crate::process::kill_point;
 use crate::ring::intent::Witness;
 use crate::ring::vyukov::{Claim, NoSlot, Ring, Turns};
 use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Barrier, Deadline, Event, Look, Point, Spin, Waiter, Waking, park_until};
+use crate::wait::{Barrier, Deadline, Look, Point, Spin, Waiter, arm_until, park_until, wait_until};
 
 /// A way to send to and receive from a shared ring that all threads can use at once.
 #[derive(Debug)]
@@ -39,8 +38,9 @@ impl Port {
         Self { ring: Ring::new(&shared.memory, shared.turns), shared: shared.clone(), pool: OnceLock::new() }
     }
 
-    pub(in crate::channel) fn space(&self) -> Event<'_> {
-        self.shared.event(&self.ring.space)
+    /// Where those wait that want space.
+    pub(super) fn space(&self) -> Point<'_> {
+        self.shared.space(&self.ring.space)
     }
 
     /// Claims up to `wanted` slots, as many as are free in one piece; an empty claim if none is.
@@ -168,7 +168,7 @@ impl Port {
         self.ring.withheld.store(withheld, Ordering::Relaxed);
         // Forbids: a producer waits and has missed it.
         fence(Ordering::SeqCst);
-        self.shared.notify_all_space(&self.ring);
+        self.space().notify_all();
     }
 
     /// Sends through this port.
@@ -354,7 +354,7 @@ impl Port {
         if self.ring.space.has_waiters() {
             match done {
                 Done::Received => self.space().notify(),
-                Done::Sent if self.ring.has_space() => self.space().pass_on(),
+                Done::Sent if self.ring.has_room(1) => self.space().pass_on(),
                 Done::Sent => {}
             }
         }
@@ -378,7 +378,7 @@ impl Port {
 
     /// Whether a sender would find a slot, or the channel closed.
     pub(in crate::channel) fn is_ready_to_send(&self) -> bool {
-        self.ring.has_space() || self.ring.is_sealed()
+        self.ring.has_room(1) || self.ring.is_sealed()
     }
 
     /// Whether a receiver would find a message, or the end.
@@ -411,7 +411,7 @@ impl Port {
             kill_point!("end.sealed");
             // Forbids: someone waits and has missed the seal.
             fence(Ordering::SeqCst);
-            self.shared.notify_all_space(&self.ring);
+            self.space().notify_all();
         }
         self.ring.is_drained()
     }
@@ -423,11 +423,11 @@ impl Port {
     /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
     pub fn wait_for_message_or(
         &self,
-        something_else: impl Fn() -> bool,
+        something_else: impl Fn() -> bool + Send,
         deadline: Deadline,
     ) -> Result<(), WaitError> {
-        let is_ready = || self.is_ready_to_receive() || something_else();
-        self.wait(self.shared.arrivals(), is_ready, &mut Spin::new(), deadline)
+        let is_ready = move || Look::of(self.is_ready_to_receive() || something_else());
+        self.wait(self.for_message(is_ready), &mut Spin::new(), deadline)
     }
 
     /// Wakes one who waits for a message, as a message would.
@@ -439,20 +439,45 @@ impl Port {
         }
     }
 
-    /// Waits until a slot is free, or was a moment ago, or the channel is closed.
+    /// Waits until a slot is free, or was a moment ago.
     ///
     /// # Errors
-    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
-    pub fn wait_until_space(&self, deadline: Deadline) -> Result<(), WaitError> {
+    /// [`SendError::Closed`], [`SendError::TimedOut`] or [`SendError::Interrupted`].
+    pub fn wait_until_space(&self, deadline: Deadline) -> Result<(), SendError> {
         self.wait_for_space(&mut Spin::new(), deadline)
     }
 
     /// Waits until a slot is free, or was a moment ago: another sender may have taken it.
     ///
     /// # Errors
-    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
-    pub(super) fn wait_for_space(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), WaitError> {
-        self.wait(self.space(), || self.is_ready_to_send(), spin, deadline)
+    /// As [`wait_until_space`](Self::wait_until_space).
+    pub(super) fn wait_for_space(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), SendError> {
+        self.wait(self.for_space(1), spin, deadline)
+    }
+
+    /// One that waits until `slots` are free.
+    pub(super) fn for_space(&self, slots: usize) -> impl Waiter<Error = SendError> + '_ {
+        let look = move || match self.ring.is_sealed() {
+            true => Look::Over(Err(SendError::Closed)),
+            false => Look::of(self.ring.has_room(slots)),
+        };
+        AtRing { shared: &self.shared, point: self.space(), look }
+    }
+
+    /// One that waits where messages are told, until `look` says that it is over.
+    fn for_message<'a, E>(
+        &'a self,
+        look: impl Fn() -> Look<E> + Send + 'a,
+    ) -> impl Waiter<Error = E> + Send + 'a
+    where
+        E: Copy + PartialEq + From<WaitError> + 'a,
+    {
+        AtRing { shared: &self.shared, point: Point::Event(self.shared.arrivals()), look }
+    }
+
+    /// One that waits until there is a message or the end, unless it has one.
+    pub(super) fn for_arrivals(&self, has_one: bool) -> impl Waiter<Error = ReceiveError> + Send + '_ {
+        self.for_message(move || Look::of(has_one || self.is_ready_to_receive()))
     }
 
     /// Waits until there is a message, or was a moment ago.
@@ -460,44 +485,27 @@ impl Port {
     /// # Errors
     /// [`ReceiveError::Ended`], [`ReceiveError::TimedOut`] or [`ReceiveError::Interrupted`].
     pub(super) fn wait_for_message(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), ReceiveError> {
-        self.wait(self.shared.arrivals(), || self.is_ready_to_receive(), spin, deadline)?;
+        self.wait(self.for_arrivals(false), spin, deadline)?;
         if !self.ring.has_message() && self.is_ended() { Err(ReceiveError::Ended) } else { Ok(()) }
     }
 
-    /// Waits at a point until `is_ready`, or until it was a moment ago.
-    pub(super) fn wait(
+    pub(super) fn wait<W: Waiter>(
         &self,
-        point: impl Point,
-        is_ready: impl Fn() -> bool,
+        mut waiter: W,
         spin: &mut Spin,
         deadline: Deadline,
-    ) -> Result<(), WaitError> {
-        let start = Instant::now();
-        let tuning = &self.shared.tuning;
-        let outcome = match spin.until(tuning, start, deadline, &is_ready) {
-            Some(outcome) => outcome.inspect(|()| point.count_spin()),
-            None => park_until(&mut AtPort { shared: &self.shared, point, is_ready }, deadline),
-        };
-        spin.learn(tuning, start.elapsed());
-        outcome
+    ) -> Result<(), W::Error> {
+        wait_until(&mut waiter, spin, &self.shared.tuning, deadline, park_until)
     }
 
     /// Has `alarm` written when there is space, unless there is now: then true.
     pub fn arm_space(&self, alarm: i32) -> bool {
-        let may_go_on = self.space().arm(alarm);
-        // Forbids: whoever makes space misses that we wait, and we miss what they did.
-        self.shared.barrier.heavy();
-        keep_watch(&self.shared);
-        self.is_closed() || may_go_on && self.is_ready_to_send()
+        arm_until(&mut self.for_space(1), alarm)
     }
 
     /// Has `alarm` written when there is a message, unless there is now: then true.
     pub fn arm_arrivals(&self, alarm: i32) -> bool {
-        let may_go_on = self.shared.arrivals().arm(alarm);
-        // Forbids: whoever sends misses that we wait, and we miss what they did.
-        self.shared.barrier.heavy();
-        keep_watch(&self.shared);
-        may_go_on && self.is_ready_to_receive()
+        arm_until(&mut self.for_arrivals(false), alarm)
     }
 
     /// Counts claimed slots as reserved, until they are counted out by `-n`.
@@ -516,30 +524,25 @@ impl Port {
 }
 
 /// One that waits at a ring which all share.
-struct AtPort<'a, P, F> {
+struct AtRing<'a, F> {
     shared: &'a Arc<Shared>,
-    point: P,
-    is_ready: F,
+    point: Point<'a>,
+    look: F,
 }
 
-impl<P: Point, F: Fn() -> bool> Waiter for AtPort<'_, P, F> {
-    type Ticket = P::Ticket;
-    type Error = WaitError;
+impl<E, F> Waiter for AtRing<'_, F>
+where
+    E: Copy + PartialEq + From<WaitError>,
+    F: Fn() -> Look<E>,
+{
+    type Error = E;
 
-    fn prepare(&mut self) -> P::Ticket {
-        self.point.prepare()
+    fn point(&self) -> Point<'_> {
+        self.point
     }
 
-    fn cancel(&mut self, _: P::Ticket) {
-        self.point.cancel();
-    }
-
-    fn park(&mut self, ticket: P::Ticket, deadline: Deadline) -> Waking {
-        self.point.park(ticket, deadline)
-    }
-
-    fn look(&mut self) -> Look<WaitError> {
-        Look::of((self.is_ready)())
+    fn look(&mut self) -> Look<E> {
+        (self.look)()
     }
 
     fn keep_watch(&self) -> bool {

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use super::Port;
 use super::seating::Seating;
-use crate::channel::cases::{Case, Kind};
+use crate::channel::cases::Case;
 use crate::channel::consumer::Receiving;
 use crate::error::ReceiveError;
 use crate::ring::vyukov::Claim;
@@ -116,7 +116,8 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
     }
 
     fn case(&mut self) -> Case<'_> {
-        Case(Kind::Arrivals(self.port()))
+        let port = self.port();
+        Case::new(&port.shared, port.for_arrivals(self.open.len > 0))
     }
 
     #[inline(always)]

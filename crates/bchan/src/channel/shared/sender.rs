@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use super::Port;
 use super::seating::Seating;
-use crate::channel::cases::{Case, Kind};
+use crate::channel::cases::Case;
 use crate::channel::producer::Sending;
 use crate::error::SendError;
 use crate::ring::vyukov::Claim;
@@ -100,11 +100,7 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
     }
 
     fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
-        let port = self.port.borrow();
-        if !port.is_closed() {
-            port.wait_for_space(&mut self.spin, deadline)?;
-        }
-        if port.is_closed() { Err(SendError::Closed) } else { Ok(()) }
+        self.port.borrow().wait_for_space(&mut self.spin, deadline)
     }
 
     fn arm(&mut self, alarm: i32) -> bool {
@@ -112,7 +108,8 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
     }
 
     fn case(&mut self) -> Case<'_> {
-        Case(Kind::Space(self.port()))
+        let port = self.port();
+        Case::new(&port.shared, port.for_space(1))
     }
 
     #[inline(always)]

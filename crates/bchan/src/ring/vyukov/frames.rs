@@ -20,9 +20,10 @@ impl Ring {
     }
 
     /// Whether `slots` could be claimed just now.
+    #[inline]
     pub(crate) fn has_room(&self, slots: usize) -> bool {
         let tail = self.tail.load(Ordering::Relaxed);
-        tail & SEALED == 0 && self.is_room(tail, slots)
+        tail & SEALED == 0 && self.room(tail) >= slots && self.is_room(tail, slots)
     }
 
     #[inline(always)]

@@ -1,0 +1,205 @@
+//! Points: the words where threads and event loops wait, whatever their kind.
+
+use std::time::Instant;
+
+use super::broadcast::{Broadcast, Ticket as Round};
+use super::event::{Event, Reach, Waking, has_wake_up};
+use super::futex::Parking;
+use super::{Alarms, Deadline};
+use crate::layout::EventWords;
+use crate::sync::Ordering;
+
+/// Words to wait at, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Point<'a> {
+    /// One of those that wait is woken.
+    Event(Event<'a>),
+    /// The same; who waits looks again by itself soon, and need not be woken for a little.
+    Patient(Event<'a>),
+    /// All that wait are woken.
+    Broadcast(Broadcast<'a>),
+}
+
+/// What tells, at a point, that one has prepared to wait there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ticket {
+    /// At an event: any wake-up is for it.
+    Any,
+    /// At a broadcast: the end of this round.
+    Of(Round),
+}
+
+impl<'a> Point<'a> {
+    /// Says that a thread is about to wait.
+    pub(super) fn prepare(self) -> Ticket {
+        match self {
+            Self::Event(event) => event.prepare(),
+            Self::Patient(event) => event.prepare_patiently(),
+            Self::Broadcast(broadcast) => return Ticket::Of(broadcast.prepare()),
+        }
+        Ticket::Any
+    }
+
+    /// Waits no longer, without having slept. Whoever ends a round wakes nobody then.
+    pub(super) fn cancel(self) {
+        if let Self::Event(event) | Self::Patient(event) = self {
+            event.cancel();
+        }
+    }
+
+    /// Sleeps until it is notified after `prepare`, the deadline, or a signal.
+    pub(super) fn park(self, ticket: Ticket, deadline: Deadline) -> Waking {
+        match (self, ticket) {
+            (Self::Broadcast(broadcast), Ticket::Of(round)) => broadcast.park(round, deadline),
+            (Self::Event(event) | Self::Patient(event), _) => event.park(deadline),
+            (Self::Broadcast(_), Ticket::Any) => Waking::Woken,
+        }
+    }
+
+    /// Has `alarm` written when its turn comes; see [`Event::arm`].
+    pub(super) fn arm(self, alarm: i32) -> bool {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.arm(alarm),
+            Self::Broadcast(broadcast) => broadcast.arm(alarm),
+        }
+    }
+
+    /// Counts a wait that ended while spinning.
+    pub(super) fn count_spin(self) {
+        self.words().counters.spins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether any thread or event loop may wait. After a `Barrier::light`, "no" can be relied on.
+    #[inline(always)]
+    pub(crate) fn has_waiters(self) -> bool {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.words.has_waiters(),
+            Self::Broadcast(broadcast) => broadcast.has_waiters(),
+        }
+    }
+
+    /// Lets look who can use what was made: one of those that wait, or all.
+    #[cold]
+    pub(crate) fn notify(self) {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.notify(),
+            Self::Broadcast(broadcast) => broadcast.notify(),
+        }
+    }
+
+    /// As [`notify`](Self::notify), for what is left by one that took something.
+    #[cold]
+    pub(crate) fn pass_on(self) {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.pass_on(),
+            Self::Broadcast(broadcast) => broadcast.pass_on(),
+        }
+    }
+
+    /// Lets all go on that wait.
+    #[cold]
+    pub(crate) fn notify_all(self) {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.notify_all(),
+            Self::Broadcast(broadcast) => broadcast.notify_all(),
+        }
+    }
+
+    /// As [`notify_all`](Self::notify_all), after the death of one that may have left others asleep.
+    #[cold]
+    pub(crate) fn rouse(self) {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.rouse(),
+            Self::Broadcast(broadcast) => broadcast.rouse(),
+        }
+    }
+
+    /// Has all threads that sleep here look whether they were interrupted.
+    pub(super) fn disturb(self) {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.disturb(),
+            Self::Broadcast(broadcast) => broadcast.disturb(),
+        }
+    }
+
+    /// The same point for a thread that knows nothing of its alarms.
+    pub(super) fn at(words: &'a EventWords, alarms: &'a Alarms, reach: Reach, is_broadcast: bool) -> Self {
+        match is_broadcast {
+            true => Self::Broadcast(Broadcast { words, alarms, reach }),
+            false => Self::Event(Event { words, alarms, reach }),
+        }
+    }
+
+    pub(super) fn is_broadcast(self) -> bool {
+        matches!(self, Self::Broadcast(_))
+    }
+
+    pub(super) fn words(self) -> &'a EventWords {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.words,
+            Self::Broadcast(broadcast) => broadcast.words,
+        }
+    }
+
+    pub(super) fn reach(self) -> Reach {
+        match self {
+            Self::Event(event) | Self::Patient(event) => event.reach,
+            Self::Broadcast(broadcast) => broadcast.reach,
+        }
+    }
+
+    // For a thread that sleeps at several points.
+
+    /// The word to sleep on, unless the thread that has `ticket` was woken.
+    pub(super) fn parking(self, ticket: Ticket) -> Option<Parking<'a>> {
+        // Relaxed: who takes the wake-up, or looks after the round, orders what comes after it.
+        let expected = self.words().state.load(Ordering::Relaxed);
+        (!self.is_woken(expected, ticket)).then(|| Parking {
+            word: &self.words().state,
+            reach: self.reach(),
+            expected,
+        })
+    }
+
+    fn is_woken(self, state: u32, ticket: Ticket) -> bool {
+        match ticket {
+            Ticket::Any => has_wake_up(state),
+            Ticket::Of(round) => Broadcast::is_over(state, round),
+        }
+    }
+
+    /// Waits no longer, after a sleep. Tells whether it took a wake-up that others may need, and whether it was woken.
+    pub(super) fn leave(self, ticket: Ticket) -> Left {
+        match self {
+            Self::Event(event) | Self::Patient(event) if event.leave() => Left::WithWakeUp,
+            // Acquire: sees what was written before the round ended; pairs with the Release in `end_round`.
+            Self::Broadcast(broadcast)
+                if self.is_woken(broadcast.words.state.load(Ordering::Acquire), ticket) =>
+            {
+                Left::Woken
+            }
+            _ => Left::Asleep,
+        }
+    }
+
+    /// Counts a thread that parks: first, so that one who watches the counter knows when somebody sleeps.
+    pub(super) fn count_wait(self) {
+        self.words().counters.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_parked(self, since: Instant) {
+        let parked = since.elapsed().as_nanos() as u64;
+        self.words().counters.parked_ns.fetch_add(parked, Ordering::Relaxed);
+    }
+}
+
+/// How a thread has left a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It was not woken.
+    Asleep,
+    /// It was woken with all others.
+    Woken,
+    /// It took a wake-up, and others wait for what it leaves.
+    WithWakeUp,
+}
