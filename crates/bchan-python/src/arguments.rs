@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 
 use crate::detached::PyFloat_AsDouble;
-use crate::errors::must_be;
+use crate::errors::{Raise, must_be};
 
 /// How long a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +38,7 @@ impl Timeout {
             }
             Some(error) if error.is_instance_of::<PyTypeError>(value.py()) => {
                 let value = describe(value);
-                return Err(PyTypeError::new_err(format!("timeout must be seconds or None, got {value}")));
+                return Err(PyTypeError::error(format!("timeout must be seconds or None, got {value}")));
             }
             Some(error) => return Err(error),
         };
@@ -94,7 +94,7 @@ pub(crate) fn count_from(value: Borrowed<'_, '_, PyAny>, name: &str, least: isiz
             Err(must_be(name, format_args!("at least {least} and at most {}", isize::MAX), describe(value)))
         }
         Err(error) if error.is_instance_of::<PyTypeError>(py) => {
-            Err(PyTypeError::new_err(format!("{name} must be an integer, got {}", describe(value))))
+            Err(PyTypeError::error(format!("{name} must be an integer, got {}", describe(value))))
         }
         Err(error) => Err(error),
     }
@@ -144,7 +144,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
             return Ok((self.get(0), Timeout::Never));
         }
         if self.positional == 0 {
-            return Err(PyTypeError::new_err(format!("{function}() needs {name} by position")));
+            return Err(PyTypeError::error(format!("{function}() needs {name} by position")));
         }
         Ok((
             self.get(0),
@@ -180,7 +180,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
     ) -> PyResult<Option<Borrowed<'a, 'py, PyAny>>> {
         if self.values.len() > place + 1 {
             let (most, got) = (place + 1, self.values.len());
-            return Err(PyTypeError::new_err(format!(
+            return Err(PyTypeError::error(format!(
                 "{function}() takes at most {most} arguments, got {got}"
             )));
         }
@@ -191,7 +191,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
             // SAFETY: a tuple of names, by the calling convention: there are more values than positions.
             let keyword = unsafe { Borrowed::from_ptr(self.py, ffi::PyTuple_GET_ITEM(self.names, 0)) };
             if keyword.extract::<&str>()? != name {
-                return Err(PyTypeError::new_err(format!(
+                return Err(PyTypeError::error(format!(
                     "{function}() got an unexpected keyword argument {keyword:?}"
                 )));
             }
@@ -220,7 +220,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
     ) -> PyResult<[Option<Borrowed<'a, 'py, PyAny>>; N]> {
         if self.positional > N {
             let got = self.positional;
-            return Err(PyTypeError::new_err(format!("{function}() takes at most {N} arguments, got {got}")));
+            return Err(PyTypeError::error(format!("{function}() takes at most {N} arguments, got {got}")));
         }
         let mut found = [None; N];
         (0..self.positional).for_each(|place| found[place] = Some(self.get(place)));
@@ -230,12 +230,12 @@ impl<'a, 'py> Arguments<'a, 'py> {
             let keyword = unsafe { Borrowed::from_ptr(self.py, ffi::PyTuple_GET_ITEM(self.names, index)) };
             let keyword: &str = keyword.extract()?;
             let Some(name) = names.iter().position(|name| *name == keyword) else {
-                return Err(PyTypeError::new_err(format!(
+                return Err(PyTypeError::error(format!(
                     "{function}() got an unexpected keyword argument {keyword:?}"
                 )));
             };
             if found[name].replace(self.get(place)).is_some() {
-                return Err(PyTypeError::new_err(format!("{function}() got two values for {keyword:?}")));
+                return Err(PyTypeError::error(format!("{function}() got two values for {keyword:?}")));
             }
         }
         Ok(found)

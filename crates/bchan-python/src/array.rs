@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::errors::Raise;
 use crate::item::ItemType;
 use crate::objects::drawn;
 
@@ -138,14 +139,14 @@ fn any_buffer<'a, 'py>(object: Borrowed<'a, 'py, PyAny>, item: &ItemType) -> PyR
     // SAFETY: `object` is an object.
     if unsafe { PyArray_Check(object.py(), object.as_ptr()) } == 0 {
         let value = crate::arguments::describe(object);
-        return Err(PyTypeError::new_err(format!("buffer must be a NumPy array, got {value}")));
+        return Err(PyTypeError::error(format!("buffer must be a NumPy array, got {value}")));
     }
     let array = checked_array(object, item)?;
     if array.flags & NPY_ARRAY_WRITEABLE == 0 {
-        return Err(PyValueError::new_err("buffer must be writable, got a read-only array"));
+        return Err(PyValueError::error("buffer must be writable, got a read-only array"));
     }
     if array.flags & NPY_ARRAY_C_CONTIGUOUS == 0 {
-        return Err(PyValueError::new_err("buffer must be contiguous, got an array with gaps"));
+        return Err(PyValueError::error("buffer must be contiguous, got an array with gaps"));
     }
     with_room(Items::lent(array))
 }
@@ -163,9 +164,7 @@ fn checked_array<'a>(object: Borrowed<'a, '_, PyAny>, item: &ItemType) -> PyResu
     // SAFETY: two dtypes.
     if unsafe { PY_ARRAY_API.PyArray_EquivTypes(py, array.descr, item.descr_ptr()) } == 0 {
         let (theirs, ours) = (object.getattr("dtype")?, item.descr().bind(py));
-        return Err(PyTypeError::new_err(format!(
-            "array must have the channel's dtype {ours}, got {theirs}"
-        )));
+        return Err(PyTypeError::error(format!("array must have the channel's dtype {ours}, got {theirs}")));
     }
     match array.nd {
         1 => Ok(array),

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use crate::arguments::Timeout;
 use crate::cooperative::{Hub, until};
-use crate::errors::Unmet;
+use crate::errors::{Raise, Unmet};
 use crate::gate::Entry;
 use crate::item::ItemType;
 
@@ -57,7 +57,7 @@ pub(crate) fn wait<T: Send, U: Unmet + Send>(
 ) -> PyResult<T> {
     entry.mark();
     let Some(deadline) = patience.deadline() else {
-        return Err(PyTimeoutError::new_err(patience.late(call, &state())));
+        return Err(PyTimeoutError::error(patience.late(call, &state())));
     };
     let interrupt = Arc::new(Interrupt::default());
     entry.wait_until(&interrupt)?;
@@ -67,7 +67,7 @@ pub(crate) fn wait<T: Send, U: Unmet + Send>(
             Ok(done) => return Ok(done),
             Err(unmet) if unmet.is_interrupted() => entry.check_signals(py)?,
             Err(unmet) if unmet.is_late() => {
-                return Err(PyTimeoutError::new_err(patience.late(call, &state())));
+                return Err(PyTimeoutError::error(patience.late(call, &state())));
             }
             Err(unmet) => return Err(unmet.refusal()),
         }

@@ -15,14 +15,15 @@ use pyo3::{Borrowed, ffi};
 use crate::call::Call;
 use crate::contents::Contents;
 use crate::detached::detached;
-use crate::errors::{checked_alarm, from_config, from_handle, from_system, must_be};
+use crate::errors::{Raise, checked_alarm, from_config, from_handle, from_system, must_be};
 use crate::frames::buffer::Payload;
 use crate::frames::receiving::{FrameInlet, take};
 use crate::frames::sending::{FrameCall, FrameOutlet};
 use crate::gate::{ANYWHERE, Visit, check_process, generation, is_home};
 use crate::item::ItemType;
+use crate::made::{Made, bytes};
 use crate::memory::check;
-use crate::pickled::sending as pickled;
+use crate::pickled::sending::{self as pickled, Encodings};
 use crate::receiving::{Inlet, quietly, receive_bits};
 use crate::sending::{Outlet, send_bits};
 use crate::tuning::Waiting;
@@ -59,7 +60,7 @@ impl Channel {
     pub(crate) fn core_of_items(&self) -> PyResult<&bchan::Channel> {
         match self.core.is_framed() {
             false => self.core(),
-            true => Err(PyTypeError::new_err("channel must be of items or objects, got one of bytes")),
+            true => Err(PyTypeError::error("channel must be of items or objects, got one of bytes")),
         }
     }
 
@@ -67,7 +68,7 @@ impl Channel {
     pub(crate) fn framed_core(&self) -> PyResult<&bchan::Channel> {
         match self.core.is_framed() && !self.is_pickled {
             true => self.core(),
-            false => Err(PyTypeError::new_err("channel must be of bytes, got one of items or objects")),
+            false => Err(PyTypeError::error("channel must be of bytes, got one of items or objects")),
         }
     }
 
@@ -75,7 +76,7 @@ impl Channel {
     pub(crate) fn pickled_core(&self) -> PyResult<&bchan::Channel> {
         match self.is_pickled {
             true => self.core(),
-            false => Err(PyTypeError::new_err("channel must be of objects for any process, got another")),
+            false => Err(PyTypeError::error("channel must be of objects for any process, got another")),
         }
     }
 
@@ -170,7 +171,7 @@ impl Channel {
 
 #[cold]
 fn needs_mpmc() -> PyErr {
-    PyRuntimeError::new_err(
+    PyRuntimeError::error(
         "only a channel of mode 'mpmc' can be used without a handle: call producer() or consumer()",
     )
 }
@@ -178,7 +179,7 @@ fn needs_mpmc() -> PyErr {
 /// Refuses objects as items in memory that processes share: a reference means nothing in another process.
 fn refuse_pointers(item: &ItemType) -> PyResult<()> {
     match item.is_object() {
-        true => Err(PyTypeError::new_err("dtype must be plain bytes in a shared channel, got object")),
+        true => Err(PyTypeError::error("dtype must be plain bytes in a shared channel, got object")),
         false => Ok(()),
     }
 }
@@ -193,8 +194,8 @@ fn attach(fd: i32, tuning: Tuning) -> PyResult<bchan::Channel> {
 
 /// What the maker of the channel of a descriptor left for those who attach to it.
 #[pyfunction]
-pub(crate) fn read_note(py: Python<'_>, fd: i32) -> PyResult<Py<PyBytes>> {
-    Ok(PyBytes::new(py, &attach(fd, Tuning::default())?.note()).unbind())
+pub(crate) fn read_note(py: Python<'_>, fd: i32) -> PyResult<Bound<'_, PyBytes>> {
+    bytes(py, &attach(fd, Tuning::default())?.note())
 }
 
 /// Makes the core's channel. With the GIL, objects are only ever sent and received under it.
@@ -366,7 +367,7 @@ impl Channel {
             "spsc" | "mpsc" => Mode::Mpsc,
             "spmc" => Mode::Spmc,
             "mpmc" => Mode::Mpmc,
-            _ => return Err(PyValueError::new_err(format!("mode must be one of the four, got {mode:?}"))),
+            _ => return Err(PyValueError::error(format!("mode must be one of the four, got {mode:?}"))),
         };
         if let Some(fd) = fd {
             return Self::attached(dtype, fd, tuning, mode, is_framed);
@@ -404,20 +405,22 @@ impl Channel {
     }
 
     /// `(pid, is_producer, is_alive)` of every handle, in whatever process.
-    fn _participants(&self) -> Vec<(u32, bool, bool)> {
+    fn _participants(&self) -> Made<Vec<(u32, bool, bool)>> {
         let all = self.core.participants().into_iter();
-        all.map(|participant| (participant.pid, participant.is_producer, participant.is_alive)).collect()
+        Made(
+            all.map(|participant| (participant.pid, participant.is_producer, participant.is_alive)).collect(),
+        )
     }
 
     /// The processes of the last handles that were cleared up after, the latest first.
-    fn _dead(&self) -> Vec<u32> {
-        self.core.dead()
+    fn _dead(&self) -> Made<Vec<u32>> {
+        Made(self.core.dead())
     }
 
     /// The descriptor of the memory of a channel that processes share; -1 of others. It stays the channel's.
     #[getter]
-    fn _fd(&self) -> i32 {
-        self.core.fd().map_or(-1, |fd| fd.as_raw_fd())
+    fn _fd(&self) -> Made<i32> {
+        Made(self.core.fd().map_or(-1, |fd| fd.as_raw_fd()))
     }
 
     /// Has an eventfd written once there may be space for the item, unless there may be now: then true.
@@ -441,8 +444,8 @@ impl Channel {
     }
 
     /// The same for a batch of such objects: messages, and how many objects each has. None of others.
-    fn _encode_batch(&self, batch: &Bound<'_, PyAny>) -> PyResult<Option<Vec<(pickled::Encoding, usize)>>> {
-        self.is_pickled.then(|| pickled::encode_batch(self, batch.as_borrowed())).transpose()
+    fn _encode_batch(&self, batch: &Bound<'_, PyAny>) -> PyResult<Made<Option<Encodings>>> {
+        self.is_pickled.then(|| pickled::encode_batch(self, batch.as_borrowed())).transpose().map(Made)
     }
 
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.
@@ -472,20 +475,20 @@ impl Channel {
 
     /// Messages that may be in flight, in the modes spsc and mpsc for each producer.
     #[getter]
-    fn capacity(&self) -> usize {
-        self.core.capacity()
+    fn capacity(&self) -> Made<usize> {
+        Made(self.core.capacity())
     }
 
     /// Producers that may be registered at once.
     #[getter]
-    fn max_producers(&self) -> usize {
-        self.core.max_producers()
+    fn max_producers(&self) -> Made<usize> {
+        Made(self.core.max_producers())
     }
 
     /// Bytes of the longest message of a channel of bytes; None if messages are something else.
     #[getter]
-    fn max_message_size(&self) -> Option<usize> {
-        self.core.is_framed().then(|| self.core.max_len())
+    fn max_message_size(&self) -> Made<Option<usize>> {
+        Made(self.core.is_framed().then(|| self.core.max_len()))
     }
 
     /// The dtype of a message.
@@ -496,8 +499,8 @@ impl Channel {
 
     /// Producers registered now.
     #[getter]
-    fn active_producers(&self) -> PyResult<usize> {
-        Ok(self.core()?.active_producers())
+    fn active_producers(&self) -> PyResult<Made<usize>> {
+        Ok(Made(self.core()?.active_producers()))
     }
 
     fn __len__(&self) -> PyResult<usize> {
@@ -510,23 +513,23 @@ impl Channel {
     }
 
     /// Bytes of memory that the channel takes now: of the pages that were touched, by whichever process.
-    fn _resident_bytes(&self, py: Python<'_>) -> PyResult<u64> {
+    fn _resident_bytes(&self, py: Python<'_>) -> PyResult<Made<u64>> {
         let core = self.core()?;
-        detached(py, || core.resident_bytes()).map_err(|error| match error.kind() {
+        detached(py, || core.resident_bytes()).map(Made).map_err(|error| match error.kind() {
             ErrorKind::Unsupported => {
-                PyNotImplementedError::new_err("this system does not tell which pages are in memory")
+                PyNotImplementedError::error("this system does not tell which pages are in memory")
             }
             _ => error.into(),
         })
     }
 
-    fn _stats(&self) -> PyResult<StatsTuple> {
+    fn _stats(&self) -> PyResult<Made<StatsTuple>> {
         let stats = self.core()?.stats();
         let barrier = match stats.barrier {
             Barrier::Membarrier => "membarrier",
             Barrier::Fence => "fence",
         };
-        Ok((
+        Ok(Made((
             stats.sent,
             stats.received,
             stats.waits,
@@ -538,6 +541,6 @@ impl Channel {
             stats.bytes_mapped,
             stats.mirrored,
             barrier,
-        ))
+        )))
     }
 }

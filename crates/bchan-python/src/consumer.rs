@@ -14,6 +14,7 @@ use crate::channel::Channel;
 use crate::gate::Pass;
 use crate::handle::Handle;
 use crate::item::ItemType;
+use crate::made::Made;
 use crate::passing::{Handover, Passed, registered};
 use crate::peeking::Peeked;
 use crate::receiving::{Inlet, next, quietly, receive_bits};
@@ -106,8 +107,8 @@ impl Consumer {
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
-        self.handle.ticket(child, is_lent)
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        self.handle.ticket(child, is_lent).map(Made)
     }
 
     /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.

@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::errors::Raise;
 use crate::gate::{ANYWHERE, generation, is_home};
 
 /// A channel's memory and the messages in it. Opaque to Python.
@@ -49,7 +50,7 @@ impl Contents {
 impl Contents {
     #[new]
     fn refuse() -> PyResult<Self> {
-        Err(PyRuntimeError::new_err("make a bchan.Channel"))
+        Err(PyRuntimeError::error("make a bchan.Channel"))
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "as PyO3 wants it")]

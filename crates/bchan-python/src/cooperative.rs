@@ -10,11 +10,12 @@ use std::time::Duration;
 use bchan::Deadline;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyFloat};
+use pyo3::types::{PyDict, PyString};
 use pyo3::{Borrowed, ffi, intern};
 
 use crate::detached::{PyObject_Vectorcall, detached};
 use crate::errors::Unmet;
+use crate::made::Make;
 
 /// How the greenlets of this thread wait.
 pub(crate) struct Hub<'py> {
@@ -33,10 +34,7 @@ impl<'py> Hub<'py> {
         // SAFETY: attached; the dict of modules lives as long as the interpreter.
         let modules =
             unsafe { Borrowed::from_ptr(py, ffi::PyImport_GetModuleDict()).cast_unchecked::<PyDict>() };
-        match modules.contains(intern!(py, "greenlet"))? {
-            true => Self::of_modules(py),
-            false => Ok(None),
-        }
+        if modules.contains(greenlet(py))? { Self::of_modules(py) } else { Ok(None) }
     }
 
     #[cold]
@@ -51,7 +49,7 @@ impl<'py> Hub<'py> {
     fn pause(&mut self, deadline: Deadline) -> PyResult<()> {
         let py = self.sleep.py();
         let pause = deadline.remaining().map_or(self.pause, |left| left.min(self.pause));
-        let seconds = PyFloat::new(py, pause.as_secs_f64());
+        let seconds = pause.as_secs_f64().make(py)?;
         // SAFETY: one argument by position. Null means an exception was set.
         unsafe {
             let slept = PyObject_Vectorcall(self.sleep.as_ptr(), &seconds.as_ptr(), 1, std::ptr::null_mut());
@@ -60,6 +58,11 @@ impl<'py> Hub<'py> {
         self.pause = (self.pause * 2).clamp(Self::SHORTEST, Self::LONGEST);
         Ok(())
     }
+}
+
+/// The name of the module that greenlets come from; made at the first question.
+pub(crate) fn greenlet(py: Python<'_>) -> &Bound<'_, PyString> {
+    intern!(py, "greenlet")
 }
 
 /// Does `work`, which waits until the deadline, without the GIL; in a greenlet, other greenlets run meanwhile.

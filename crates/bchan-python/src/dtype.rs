@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::errors::Raise;
+
 /// Levels of records in records at most: NumPy and Python walk through them by recursion, and a note has to
 /// be a literal that Python can parse.
 const DEEPEST: usize = 32;
@@ -22,25 +24,25 @@ pub(crate) fn check_dtype(descr: &Bound<'_, PyArrayDescr>) -> PyResult<()> {
     fields.height(descr, 0)?;
     let name = || descr.str().map_or_else(|_| "?".to_owned(), |name| name.to_string());
     if descr.has_object() || !b"biufcmMSUV".contains(&descr.kind()) {
-        return Err(PyTypeError::new_err(format!(
+        return Err(PyTypeError::error(format!(
             "dtype must be object, or have items of plain bytes (numbers, times, fixed strings, records of them), got {}",
             name()
         )));
     }
     if descr.has_subarray() {
-        return Err(PyTypeError::new_err(format!(
+        return Err(PyTypeError::error(format!(
             "dtype must not be a subarray, got {}; make it the field of a record",
             name()
         )));
     }
     if fields.have_time_without_unit {
-        return Err(PyValueError::new_err(format!(
+        return Err(PyValueError::error(format!(
             "dtype must have a unit for its times, as m8[s] and M8[s] have, got {}",
             name()
         )));
     }
     if descr.itemsize() == 0 {
-        return Err(PyValueError::new_err(format!(
+        return Err(PyValueError::error(format!(
             "dtype must have items of at least 1 byte, got {} of 0",
             name()
         )));
@@ -71,7 +73,7 @@ impl Fields {
         let key = descr.as_ptr() as usize;
         let known = self.heights.get(&key).copied();
         if depth + known.unwrap_or(0) > DEEPEST {
-            return Err(PyValueError::new_err(format!(
+            return Err(PyValueError::error(format!(
                 "dtype must be nested at most {DEEPEST} deep, got records that are deeper"
             )));
         }

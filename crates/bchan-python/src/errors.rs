@@ -1,12 +1,15 @@
 //! The exceptions, and how the core's reasons become them.
 
+use std::ffi::CStr;
 use std::fmt::Display;
 use std::io;
 
 use bchan::{ConfigError, HandleError, ReceiveError, SendError, WaitError};
 use pyo3::exceptions::{PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::{PyErrArguments, PyTypeInfo, ffi};
+
+use crate::made::Make;
 
 pyo3::create_exception!(
     bchan,
@@ -22,15 +25,34 @@ pyo3::create_exception!(
     "Nothing more will come: the channel was closed, or its last producer was, and all is received."
 );
 
+/// An exception class, of which errors are made. PyO3's own way panics where there is no memory for the text, and
+/// ends the process if that is in a method of its own.
+pub(crate) trait Raise: PyTypeInfo {
+    /// An error with this text, or of these arguments; with none if there is no memory for them.
+    fn error(arguments: impl Make + Send + Sync + 'static) -> PyErr {
+        PyErr::new::<Self, _>(Arguments(arguments))
+    }
+}
+
+impl<T: PyTypeInfo> Raise for T {}
+
+struct Arguments<T>(T);
+
+impl<T: Make + Send + Sync> PyErrArguments for Arguments<T> {
+    fn arguments(self, py: Python<'_>) -> Py<PyAny> {
+        self.0.make(py).map_or_else(|_| py.None(), Bound::unbind)
+    }
+}
+
 pub(crate) fn from_config(error: &ConfigError) -> PyErr {
     match error {
         ConfigError::Memory { .. } | ConfigError::Map { .. } | ConfigError::OutOfMemory => {
-            PyMemoryError::new_err(error.to_string())
+            PyMemoryError::error(error.to_string())
         }
-        ConfigError::File { number, .. } => PyOSError::new_err((*number, error.to_string())),
-        ConfigError::NotShareable => PyNotImplementedError::new_err(error.to_string()),
-        ConfigError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
-        _ => PyValueError::new_err(error.to_string()),
+        ConfigError::File { number, .. } => PyOSError::error((*number, error.to_string())),
+        ConfigError::NotShareable => PyNotImplementedError::error(error.to_string()),
+        ConfigError::Unwatchable(_) => PyOSError::error(error.to_string()),
+        _ => PyValueError::error(error.to_string()),
     }
 }
 
@@ -40,9 +62,9 @@ pub(crate) fn from_system(error: &io::Error) -> PyErr {
     match error.raw_os_error() {
         // Python says the number itself.
         Some(number) => {
-            PyOSError::new_err((number, text.split(" (os error").next().unwrap_or_default().to_owned()))
+            PyOSError::error((number, text.split(" (os error").next().unwrap_or_default().to_owned()))
         }
-        None => PyOSError::new_err(text),
+        None => PyOSError::error(text),
     }
 }
 
@@ -51,10 +73,10 @@ pub(crate) fn from_handle(error: HandleError) -> PyErr {
         HandleError::Closed
         | HandleError::Ended
         | HandleError::TakenBack
-        | HandleError::Elsewhere { pid: 0 } => Closed::new_err(error.to_string()),
-        HandleError::Unwatchable(_) => PyOSError::new_err(error.to_string()),
-        HandleError::OutOfMemory => PyMemoryError::new_err(error.to_string()),
-        _ => PyRuntimeError::new_err(error.to_string()),
+        | HandleError::Elsewhere { pid: 0 } => Closed::error(error.to_string()),
+        HandleError::Unwatchable(_) => PyOSError::error(error.to_string()),
+        HandleError::OutOfMemory => PyMemoryError::error(error.to_string()),
+        _ => PyRuntimeError::error(error.to_string()),
     }
 }
 
@@ -75,7 +97,7 @@ pub(crate) trait Unmet: Copy + PartialEq + From<WaitError> {
 impl Unmet for WaitError {
     /// It may always come.
     fn refusal(self) -> PyErr {
-        PyRuntimeError::new_err(self.to_string())
+        PyRuntimeError::error(self.to_string())
     }
 }
 
@@ -95,7 +117,7 @@ impl Unmet for ReceiveError {
 pub(crate) fn checked_alarm(is_ready: bool) -> PyResult<bool> {
     if !is_ready {
         bchan::wait::check_alarms().map_err(|error| {
-            PyRuntimeError::new_err(format!(
+            PyRuntimeError::error(format!(
                 "can't start the thread that waits for other processes on behalf of event loops: {error}"
             ))
         })?;
@@ -104,37 +126,40 @@ pub(crate) fn checked_alarm(is_ready: bool) -> PyResult<bool> {
 }
 
 pub(crate) fn end_of_channel() -> PyErr {
-    EndOfChannel::new_err("nothing more will come: all producers are closed and all is received")
+    EndOfChannel::error("nothing more will come: all producers are closed and all is received")
 }
 
 #[cold]
 pub(crate) fn closed() -> PyErr {
-    Closed::new_err("the channel is closed")
+    Closed::error("the channel is closed")
 }
 
 /// `error` with the attribute `sent`: how many items of the batch went.
 #[cold]
 pub(crate) fn with_sent(py: Python<'_>, error: PyErr, sent: usize) -> PyErr {
-    with_attribute(py, error, pyo3::intern!(py, "sent"), sent)
+    with_attribute(py, error, c"sent", sent)
 }
 
-/// `error` with an attribute more.
-pub(crate) fn with_attribute<'py>(
-    py: Python<'py>,
-    error: PyErr,
-    name: &Bound<'py, PyString>,
-    value: impl IntoPyObject<'py>,
-) -> PyErr {
+/// `error` with an attribute more, unless there is no memory for it.
+pub(crate) fn with_attribute(py: Python<'_>, error: PyErr, name: &CStr, value: impl Make) -> PyErr {
     // Made by CPython right here. PyO3 would let go of the GIL for it, and come back unguarded.
     error.restore(py);
     let error = PyErr::fetch(py);
-    match error.value(py).setattr(name, value) {
-        Ok(()) => error,
-        Err(worse) => worse,
+    let set = value.make(py).map(|value| {
+        // SAFETY: two objects and a name; a failure leaves an exception.
+        match unsafe { ffi::PyObject_SetAttrString(error.value(py).as_ptr(), name.as_ptr(), value.as_ptr()) }
+        {
+            0 => None,
+            _ => PyErr::take(py),
+        }
+    });
+    match set {
+        Ok(None) => error,
+        Ok(Some(worse)) | Err(worse) => worse,
     }
 }
 
 /// `ValueError: {name} must be {limit}, got {value}`.
 pub(crate) fn must_be(name: &str, limit: impl Display, value: impl Display) -> PyErr {
-    PyValueError::new_err(format!("{name} must be {limit}, got {value}"))
+    PyValueError::error(format!("{name} must be {limit}, got {value}"))
 }

@@ -27,7 +27,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::detached::detached;
-use crate::errors::Closed;
+use crate::errors::{Closed, Raise};
 
 const CLOSED: u32 = 0;
 const BUSY: u32 = 1;
@@ -81,7 +81,7 @@ pub(crate) fn check_process(made_in: u32, what: &str) -> PyResult<()> {
     if is_home(made_in) {
         return Ok(());
     }
-    Err(PyRuntimeError::new_err(format!(
+    Err(PyRuntimeError::error(format!(
         "this {what} came through a fork and belongs to the parent process; it can't be used in this one"
     )))
 }
@@ -194,7 +194,7 @@ impl Gate {
 
     #[cold]
     fn closed(&self) -> PyErr {
-        Closed::new_err(format!("this {} is closed", self.what))
+        Closed::error(format!("this {} is closed", self.what))
     }
 
     pub(crate) fn is_fresh(&self) -> bool {
@@ -255,7 +255,7 @@ impl Gate {
             _ if self.is_closing() => self.closed(),
             CLOSED => self.closed(),
             state => check_process(state & !BUSY, what).err().unwrap_or_else(|| {
-                PyRuntimeError::new_err(format!(
+                PyRuntimeError::error(format!(
                     "this {what} is in use by another thread, or by the call that this one \
                      interrupts; one thread at a time may use a {what}, and each thread can have its own"
                 ))

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::channel::Channel;
 use crate::contents::Contents;
-use crate::errors::{Closed, checked_alarm};
+use crate::errors::{Closed, Raise, checked_alarm};
 use crate::gate::{Gate, Pass};
 use crate::memory::check;
 use crate::passing::Passable;
@@ -64,9 +64,9 @@ impl<H: Passable, O: Open> Inner<H, O> {
     #[cold]
     fn refusal(is_open: bool) -> PyErr {
         if is_open {
-            PyRuntimeError::new_err(O::REFUSAL)
+            PyRuntimeError::error(O::REFUSAL)
         } else {
-            Closed::new_err(format!("this {} is closed", H::WHAT))
+            Closed::error(format!("this {} is closed", H::WHAT))
         }
     }
 }

@@ -19,6 +19,7 @@ use pyo3::{Borrowed, ffi};
 use crate::arguments::describe;
 use crate::detached::{PyFloat_AsDouble, PyNumber_Index};
 use crate::dtype::{check_dtype, makes_scalars_natively};
+use crate::errors::Raise;
 use crate::gaps::gaps;
 
 /// How an item is converted.
@@ -202,7 +203,7 @@ impl ItemType {
         let index = index.map_err(|error| self.in_our_words(error, "an integer", item))?;
         match index.extract::<i128>() {
             Ok(value) if (least..=most).contains(&value) => Ok(Encoded::Bits(value as u64)),
-            _ => Err(PyOverflowError::new_err(format!(
+            _ => Err(PyOverflowError::error(format!(
                 "item of dtype {} must be at least {least} and at most {most}, got {}",
                 self.descr.bind(py),
                 describe(item)
@@ -248,7 +249,7 @@ impl ItemType {
 
     fn wrong_type(&self, wanted: &str, item: Borrowed<'_, '_, PyAny>) -> PyErr {
         let (dtype, value) = (self.descr.bind(item.py()), describe(item));
-        PyTypeError::new_err(format!("item of dtype {dtype} must be {wanted}, got {value}"))
+        PyTypeError::error(format!("item of dtype {dtype} must be {wanted}, got {value}"))
     }
 
     /// Writes an encoded item.
@@ -368,7 +369,7 @@ fn check_text(dtype: &Bound<'_, PyArrayDescr>, text: &[u8]) -> PyResult<()> {
         let point = u32::from_ne_bytes(point.try_into().expect("four bytes"));
         let point = if is_swapped { point.swap_bytes() } else { point };
         if point > most {
-            return Err(PyValueError::new_err(format!(
+            return Err(PyValueError::error(format!(
                 "message of dtype {dtype} must be of code points up to {most:#x}, got {point:#x}; it was taken off the channel"
             )));
         }
@@ -378,5 +379,5 @@ fn check_text(dtype: &Bound<'_, PyArrayDescr>, text: &[u8]) -> PyResult<()> {
 
 #[cold]
 fn no_array(call: &str) -> PyErr {
-    PyTypeError::new_err(format!("{call}() needs a channel of plain bytes, this one's dtype is object"))
+    PyTypeError::error(format!("{call}() needs a channel of plain bytes, this one's dtype is object"))
 }

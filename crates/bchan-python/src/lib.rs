@@ -17,6 +17,7 @@ mod gaps;
 mod gate;
 mod handle;
 mod item;
+mod made;
 mod memory;
 mod methods;
 mod objects;
@@ -37,6 +38,8 @@ mod turns;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;
+
+    use crate::made::Made;
 
     #[pymodule_export]
     use crate::batches::Batches;
@@ -87,8 +90,8 @@ mod _core {
 
     /// Which process this is: another number in the child of a fork.
     #[pyfunction]
-    fn generation() -> u32 {
-        crate::gate::generation()
+    fn generation() -> Made<u32> {
+        Made(crate::gate::generation())
     }
 
     /// `(version, profile, target, target_cpu, free_threaded)` of this build.
@@ -101,8 +104,8 @@ mod _core {
 
     /// This process as a number, for `process_lives`: it stands for the program that runs, too.
     #[pyfunction]
-    fn this_process() -> u64 {
-        bchan::process::this()
+    fn this_process() -> Made<u64> {
+        Made(bchan::process::this())
     }
 
     /// Whether a process of this pid namespace lives and still runs the program that it ran when it asked for its
@@ -119,8 +122,9 @@ mod _core {
         module.add("MOST_CASES", bchan::most_cases())?;
         // First, for Ctrl-C may come meanwhile, and to find the functions must not fail.
         py.import("numpy.lib")?;
-        // NumPy's functions are found now: later there may be no memory for it.
+        // NumPy's functions are found now, and names are made: later there may be no memory for it.
         drop(numpy::dtype::<u64>(py));
+        (crate::cooperative::greenlet(py), crate::reserving::threads::key(py));
         crate::gate::watch_forks();
         Ok(())
     }

@@ -243,6 +243,15 @@ impl<'py> NewList<'py> {
         self.list.len()
     }
 
+    /// How many may yet be added.
+    pub(crate) fn room(&self) -> usize {
+        self.room - self.len()
+    }
+
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.list.py()
+    }
+
     /// Tells the list how many of its places are filled.
     fn set_len(&self, len: usize) {
         // SAFETY: a list, which nobody else has yet.

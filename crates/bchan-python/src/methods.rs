@@ -20,6 +20,7 @@ use crate::arguments::Arguments;
 use crate::channel::Channel;
 use crate::consumer::Consumer;
 use crate::detached::HangUnlessPanicking;
+use crate::errors::Raise;
 use crate::frames::consumer::BytesConsumer;
 use crate::frames::producer::BytesProducer;
 use crate::memory::out_of_memory;
@@ -59,18 +60,25 @@ unsafe fn call<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync>(
 fn panicked(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
     match panic.downcast_ref::<&str>() {
         Some(&"Python API call failed") => out_of_memory(py),
-        _ => PySystemError::new_err("bchan failed; this is a bug in bchan"),
+        _ => PySystemError::error("bchan failed; this is a bug in bchan"),
     }
 }
 
 /// Sets the exception. PyO3 has to know for this that the thread is attached: it would put the
-/// release of what errors hold off, and a loop over errors would never give it back.
+/// release of what errors hold off, and a loop over errors would never give it back. Its own errors panic
+/// where there is no memory for their text.
 #[cold]
 fn raise(py: Python<'_>, error: PyErr) -> *mut PyObject {
-    let mut error = Some(error);
-    Python::try_attach(|py| error.take().map(|error| error.restore(py)));
-    if let Some(error) = error {
-        error.restore(py);
+    let set = || {
+        let mut error = Some(error);
+        Python::try_attach(|py| error.take().map(|error| error.restore(py)));
+        if let Some(error) = error {
+            error.restore(py);
+        }
+    };
+    if catch_unwind(AssertUnwindSafe(set)).is_err() {
+        // SAFETY: attached; sets the exception.
+        unsafe { ffi::PyErr_NoMemory() };
     }
     ptr::null_mut()
 }
@@ -255,7 +263,7 @@ static QUEUE: Methods<4> = [
                 return Ok(none());
             }
             let [item, block, timeout] = arguments.named("put", ["item", "block", "timeout"])?;
-            let item = item.ok_or_else(|| PyTypeError::new_err("put() needs an item"))?;
+            let item = item.ok_or_else(|| PyTypeError::error("put() needs an item"))?;
             let block = block.map_or(Ok(true), |block| block.is_truthy())?;
             this.get().put(item, block, timeout.filter(|timeout| !timeout.is_none())).map(|()| none())
         }),
@@ -346,7 +354,7 @@ pub(crate) fn pickled_methods(class: &Bound<'_, PyType>, text_of: &Bound<'_, PyA
 }
 
 fn refusal(class: &Bound<'_, PyType>, what: &str) -> PyErr {
-    PyTypeError::new_err(format!("class must be of {what}, got {class}"))
+    PyTypeError::error(format!("class must be of {what}, got {class}"))
 }
 
 fn set(class: &Bound<'_, PyType>, tables: Tables, text_of: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -13,7 +13,8 @@ use pyo3::{Borrowed, ffi};
 use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
 use crate::detached::{PyIter_Next, PyObject_GetIter};
-use crate::errors::{closed, with_attribute, with_sent};
+use crate::errors::{Raise, closed, with_attribute, with_sent};
+use crate::made;
 use crate::memory::{NewList, collected};
 use crate::sending::Outlet;
 
@@ -75,7 +76,7 @@ pub(crate) fn listed<'py>(batch: Borrowed<'_, 'py, PyAny>) -> PyResult<Option<Ve
 /// The same, of a batch of which only the first may be sent.
 pub(crate) fn listed_to_try<'py>(batch: Borrowed<'_, 'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     listed(batch)?.ok_or_else(|| {
-        PyTypeError::new_err(format!(
+        PyTypeError::error(format!(
             "batch must be a list, a tuple or an array, so that what is not sent stays yours, got {}",
             describe(batch)
         ))
@@ -91,7 +92,7 @@ pub(crate) fn drawn<'py>(batch: Borrowed<'_, 'py, PyAny>, what: &str) -> PyResul
     // SAFETY: an object; null means an exception was set.
     let iterator = unsafe { Bound::from_owned_ptr_or_err(py, PyObject_GetIter(batch.as_ptr())) };
     iterator.map(Drawn).map_err(|error| match error.is_instance_of::<PyTypeError>(py) {
-        true => PyTypeError::new_err(format!("batch must be {what}, got {}", describe(batch))),
+        true => PyTypeError::error(format!("batch must be {what}, got {}", describe(batch))),
         false => error,
     })
 }
@@ -133,10 +134,11 @@ pub(crate) fn send_batch(
 /// `error`, saying how many objects were sent, and which were drawn and not sent.
 #[cold]
 pub(crate) fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
-    match PyList::new(py, unsent) {
-        Ok(unsent) => with_attribute(py, with_sent(py, error, sent), pyo3::intern!(py, "unsent"), unsent),
-        Err(worse) => worse,
-    }
+    let unsent = made::list(py, unsent.len(), unsent.iter().cloned().map(Ok));
+    unsent.map_or_else(
+        |worse| worse,
+        |unsent| with_attribute(py, with_sent(py, error, sent), c"unsent", unsent),
+    )
 }
 
 /// Sends `objects`, adding to `sent`.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use crate::arguments::{Timeout, count_from};
 use crate::call::Patience;
 use crate::detached::Attached;
-use crate::errors::{end_of_channel, must_be};
+use crate::errors::{Raise, end_of_channel, must_be};
 use crate::gate::{Entry, Pass};
 use crate::handle::{Handle, Inner, Open};
 use crate::passing::Passable;
@@ -98,7 +98,7 @@ impl<H: Peeks> Handle<H, Peeked> {
         let n = n.filter(|n| !n.is_none()).map(|n| count_from(n, "n", 0)).transpose()?;
         let (pass, inner) = self.enter()?;
         let (Some(rx), Some((_, most))) = (&mut inner.core, &inner.open.0) else {
-            return Err(PyRuntimeError::new_err("release() needs an open view: call peek() first"));
+            return Err(PyRuntimeError::error("release() needs an open view: call peek() first"));
         };
         let n = n.unwrap_or(*most);
         if n > *most {

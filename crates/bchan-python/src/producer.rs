@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::channel::Channel;
 use crate::gate::Pass;
 use crate::item::ItemType;
+use crate::made::Made;
 use crate::passing::{Handover, Passed, registered};
 use crate::reserving::{Reserves, Reserving, ReservingClass};
 use crate::sending::{Outlet, send_bits};
@@ -110,8 +111,8 @@ impl Producer {
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
-        self.reserving.handle.ticket(child, is_lent)
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        self.reserving.handle.ticket(child, is_lent).map(Made)
     }
 
     /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.

@@ -23,8 +23,9 @@ use crate::channel::make;
 use crate::contents::Contents;
 use crate::cooperative::{Hub, until};
 use crate::detached::{Attached, detached};
-use crate::errors::from_config;
+use crate::errors::{Raise, from_config};
 use crate::gate::{Entry, Visit, generation};
+use crate::made::Made;
 use crate::memory::{check, out_of_memory};
 
 /// Items that the ring of a queue without a limit holds.
@@ -82,7 +83,7 @@ fn patience(is_blocking: bool, timeout: Option<Borrowed<'_, '_, PyAny>>) -> PyRe
     let Some(timeout) = timeout else { return Ok(Patience::new(Timeout::Never)) };
     Timeout::extract(timeout).map(Patience::new).map_err(|error| {
         match error.is_instance_of::<PyValueError>(timeout.py()) {
-            true => PyValueError::new_err("'timeout' must be a non-negative number"),
+            true => PyValueError::error("'timeout' must be a non-negative number"),
             false => error,
         }
     })
@@ -283,12 +284,12 @@ impl Queue {
         let overflow = self.overflow();
         match usize::try_from(maxsize) {
             Ok(1..) if !overflow.is_empty() => {
-                return Err(PyValueError::new_err(format!(
+                return Err(PyValueError::error(format!(
                     "maxsize can't be lowered while more is in the queue than its ring holds, {most} items"
                 )));
             }
             Ok(limit @ 1..) if limit > most => {
-                return Err(PyValueError::new_err(format!(
+                return Err(PyValueError::error(format!(
                     "maxsize can't grow beyond {most}, the ring that this queue was made with, got {limit}"
                 )));
             }
@@ -313,7 +314,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Maxsize {
             Ok(maxsize) => Ok(Self(maxsize)),
             Err(error) if !error.is_instance_of::<PyOverflowError>(value.py()) => Err(error),
             Err(_) if value.lt(0)? => Ok(Self(i64::MIN)),
-            Err(_) => Err(PyValueError::new_err(format!(
+            Err(_) => Err(PyValueError::error(format!(
                 "maxsize must be at most {MAX_LIMIT}, or 0 for no limit, got {}",
                 describe(value)
             ))),
@@ -331,7 +332,7 @@ impl Queue {
         let capacity = match usize::try_from(maxsize) {
             Ok(limit @ 1..=MAX_LIMIT) => limit,
             Ok(limit @ 1..) => {
-                return Err(PyValueError::new_err(format!(
+                return Err(PyValueError::error(format!(
                     "maxsize must be at most {MAX_LIMIT}, or 0 for no limit, got {limit}"
                 )));
             }
@@ -392,8 +393,8 @@ impl Queue {
 
     /// Items that may be in the queue at once; 0 or less for any number. It can be changed.
     #[getter]
-    fn maxsize(&self) -> i64 {
-        self.maxsize.load(Ordering::Relaxed)
+    fn maxsize(&self) -> Made<i64> {
+        Made(self.maxsize.load(Ordering::Relaxed))
     }
 
     #[setter]
@@ -403,22 +404,22 @@ impl Queue {
     }
 
     /// Items in the queue now; another thread may change that at once.
-    fn qsize(&self) -> PyResult<usize> {
+    fn qsize(&self) -> PyResult<Made<usize>> {
         Visit::new(self.made_in)?;
-        Ok(self.channel.len() + self.overflowing.load(Ordering::Relaxed))
+        Ok(Made(self.channel.len() + self.overflowing.load(Ordering::Relaxed)))
     }
 
     /// Items that were put and not yet reported done.
     #[getter]
-    fn unfinished_tasks(&self) -> PyResult<i64> {
+    fn unfinished_tasks(&self) -> PyResult<Made<i64>> {
         Visit::new(self.made_in)?;
-        Ok(self.unfinished.load(Ordering::Acquire))
+        Ok(Made(self.unfinished.load(Ordering::Acquire)))
     }
 
     /// Counts one item as done; tells how many are not, -1 if that was one too many.
-    fn _task_done(&self) -> PyResult<i64> {
+    fn _task_done(&self) -> PyResult<Made<i64>> {
         Visit::new(self.made_in)?;
-        Ok(self.count_done())
+        Ok(Made(self.count_done()))
     }
 
     /// Whether the queue was shut down.

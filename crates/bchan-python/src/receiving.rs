@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 use bchan::Receiving;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySlice};
+use pyo3::types::PyList;
 use pyo3::{Borrowed, ffi};
 
 use crate::arguments::{Timeout, count};
 use crate::array::{self, Items, buffer_to_fill};
 use crate::call::{Call, Patience, wait};
 use crate::detached::{MUCH, Shared, detached};
-use crate::errors::end_of_channel;
+use crate::errors::{Raise, end_of_channel};
 use crate::gate::Entry;
 use crate::item::ItemType;
+use crate::made::slice;
 use crate::memory::NewList;
 use crate::objects;
 
@@ -59,7 +60,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         let mut copy = Vec::new();
         if copy.try_reserve_exact(size).is_err() {
             rx.release(0);
-            return Err(PyMemoryError::new_err(format!("no memory for a message of {size} bytes")));
+            return Err(PyMemoryError::error(format!("no memory for a message of {size} bytes")));
         }
         // SAFETY: there is a message of that size, and room for it.
         unsafe {
@@ -231,10 +232,10 @@ pub(crate) enum Batch<'py> {
 impl<'py> Batch<'py> {
     /// An array, or a list. To make a list or a slice may run the garbage collector, and so any Python code: it
     /// comes when the call on the handle is over.
-    fn into_python(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn into_python(self) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Self::Array(array) => Ok(array),
-            Self::Front(array, n) => array.get_item(PySlice::new(py, 0, n as isize, 1)),
+            Self::Front(array, n) => slice(&array, 0, n),
             Self::Objects(objects) => Ok(objects.into_any()),
         }
     }
@@ -359,11 +360,11 @@ pub(crate) trait Inlet {
         timeout: Timeout,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, wanted) = (n.py(), count(n, "n")?);
-        self.receive_with(py, |call| call.receive_batch(py, wanted, timeout))?.into_python(py)
+        self.receive_with(py, |call| call.receive_batch(py, wanted, timeout))?.into_python()
     }
 
     fn try_receive_batch<'py>(&self, n: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (py, wanted) = (n.py(), count(n, "n")?);
-        self.receive_with(py, |call| call.try_receive_batch(py, wanted))?.into_python(py)
+        self.receive_with(py, |call| call.try_receive_batch(py, wanted))?.into_python()
     }
 }

@@ -13,7 +13,7 @@ use crate::arguments::Timeout;
 use crate::channel::Channel;
 use crate::consumer::Consumer;
 use crate::detached::detached;
-use crate::errors::from_handle;
+use crate::errors::{Raise, from_handle};
 use crate::frames::consumer::BytesConsumer;
 use crate::frames::producer::BytesProducer;
 use crate::frames::sending::FrameOutlet;
@@ -136,7 +136,7 @@ fn size_of(who: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyResult<usize
 }
 
 fn channel<'a>(who: &'a Bound<'_, PyAny>) -> PyResult<&'a Channel> {
-    let of_whom = |_| PyTypeError::new_err(format!("only handles and channels can be waited for, got {who}"));
+    let of_whom = |_| PyTypeError::error(format!("only handles and channels can be waited for, got {who}"));
     who.cast::<Channel>().map(Bound::get).map_err(of_whom)
 }
 

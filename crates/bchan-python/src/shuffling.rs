@@ -5,16 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use crate::made::list;
+use crate::memory::collected;
+
 /// A list of the same objects in random order, each as likely as the others.
 ///
 /// Fisher and Yates' shuffle. In Python it would take longer than the cases.
 #[pyfunction]
 pub(crate) fn shuffled<'py>(cases: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
-    let mut order: Vec<_> = cases.iter().collect();
+    let mut order = collected(cases.py(), cases.len(), cases.iter().map(Ok))?;
     for left in (2..=order.len()).rev() {
         order.swap(left - 1, below(left));
     }
-    PyList::new(cases.py(), order)
+    list(cases.py(), order.len(), order.into_iter().map(Ok))
 }
 
 /// A random number below `bound`; the least likely is less so by one in 2^64 / `bound`.

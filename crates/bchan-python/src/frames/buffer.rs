@@ -11,7 +11,7 @@ use pyo3::{Borrowed, ffi};
 
 use crate::arguments::describe;
 use crate::detached::Shared;
-use crate::errors::must_be;
+use crate::errors::{Raise, must_be};
 
 /// What a frame is made of.
 pub(crate) trait Payload: Sync {
@@ -136,14 +136,14 @@ impl Held {
         let py = object.py();
         // SAFETY: `object` is an object.
         if unsafe { ffi::PyObject_CheckBuffer(object.as_ptr()) } == 0 {
-            return Err(PyTypeError::new_err(format!("{name} must be {limit}, got {}", describe(object))));
+            return Err(PyTypeError::error(format!("{name} must be {limit}, got {}", describe(object))));
         }
         let held = Self::get(object, flags).map_err(|error| match is_refusal(&error, py) {
-            true => PyValueError::new_err(format!("{name} must be {limit}: {}", error.value(py))),
+            true => PyValueError::error(format!("{name} must be {limit}: {}", error.value(py))),
             false => error,
         })?;
         match held.is_of_objects(object) {
-            true => Err(PyTypeError::new_err(format!(
+            true => Err(PyTypeError::error(format!(
                 "{name} must be {limit}, without references to objects, got {}",
                 describe(object)
             ))),

@@ -14,6 +14,7 @@ use crate::arguments::Timeout;
 use crate::channel::Channel;
 use crate::gate::Pass;
 use crate::handle::Handle;
+use crate::made::Made;
 use crate::passing::{Handover, Passed, registered};
 use crate::peeking::Peeked;
 use crate::receiving::{next, quietly};
@@ -86,8 +87,8 @@ impl BytesConsumer {
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
-        self.handle.ticket(child, is_lent)
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        self.handle.ticket(child, is_lent).map(Made)
     }
 
     /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.

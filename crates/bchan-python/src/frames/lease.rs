@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::contents::Contents;
 use crate::detached::Shared;
+use crate::errors::Raise;
 
 /// Bytes of a ring, which stay mapped while any view of them lives. Opaque to Python, but for its buffer.
 #[pyclass(frozen, module = "bchan._core")]
@@ -23,7 +24,7 @@ pub(crate) struct Lease {
 impl Lease {
     #[new]
     fn refuse() -> PyResult<Self> {
-        Err(PyRuntimeError::new_err("reserve room with a bchan.BytesProducer"))
+        Err(PyRuntimeError::error("reserve room with a bchan.BytesProducer"))
     }
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {

@@ -11,6 +11,7 @@ use super::sending::{FrameCall, FrameOutlet};
 use crate::arguments::{Timeout, count_from};
 use crate::channel::Channel;
 use crate::gate::Pass;
+use crate::made::Made;
 use crate::passing::{Handover, Passed, registered};
 use crate::reserving::{Reserving, ReservingClass};
 
@@ -111,8 +112,8 @@ impl BytesProducer {
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
-        self.reserving.handle.ticket(child, is_lent)
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        self.reserving.handle.ticket(child, is_lent).map(Made)
     }
 
     /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.

@@ -13,7 +13,7 @@ use super::sending::FrameCall;
 use crate::arguments::{Timeout, count};
 use crate::call::{Patience, wait};
 use crate::detached::{MUCH, Shared, detached};
-use crate::errors::end_of_channel;
+use crate::errors::{Raise, end_of_channel};
 use crate::gate::Entry;
 use crate::memory::NewList;
 use crate::receiving::EMPTY;
@@ -83,7 +83,7 @@ fn fill(
 
 #[cold]
 fn too_small(len: usize, room: usize) -> PyErr {
-    PyValueError::new_err(format!(
+    PyValueError::error(format!(
         "buffer must have room for the next message of {len} bytes, got {room} bytes"
     ))
 }

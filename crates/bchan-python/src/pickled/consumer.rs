@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use bchan::{FrameConsumer, ReceivingFrames};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
 use super::PACKED;
 use super::decoding::{self, Pickled, Taken, failed, list_of, out, step};
@@ -20,6 +20,8 @@ use crate::frames::lease;
 use crate::frames::sending::FrameCall;
 use crate::gate::{Entry, Pass};
 use crate::handle::{self, Handle, Open};
+use crate::made::{Made, list};
+use crate::memory::NewList;
 use crate::passing::{Handover, Passed, registered};
 use crate::receiving::next;
 
@@ -101,8 +103,10 @@ impl PickledConsumer {
                 underway.list.extend(objects.into_iter().map(Bound::unbind).map(Attached::new));
                 Ok(hand_out(py, rx, &mut underway.list).map(Taken::Object))
             }
+            // What Python code raised it would raise again: that object is gone.
             Err(error) => {
-                if !step(rx, pickled.objects) {
+                let is_for_later = pickled.is_plain && error.is_instance_of::<PyMemoryError>(py);
+                if is_for_later || !step(rx, pickled.objects) {
                     rx.hand_back();
                 }
                 Err(error)
@@ -169,7 +173,7 @@ impl PickledConsumer {
         len: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let pickle = decoding::pickle(py, rx, pass, parts, len)?;
-        let buffers = PyList::empty(py);
+        let buffers = list(py, 0, [])?;
         for place in &parts.buffers {
             // SAFETY: the parts are within the frame, which stays until the view ends; `contents` keeps it
             // mapped; it is read-only.
@@ -232,11 +236,13 @@ impl PickledInlet for PickledConsumer {
         }
     }
 
-    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut Vec<Bound<'py, PyAny>>) {
+    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut NewList<'py>) {
         let Some((_pass, inner)) = self.handle.enter_quickly() else { return };
         let Ok((rx, underway)) = inner.both() else { return };
-        let n = underway.list.len().min(most);
-        into.extend(std::iter::from_fn(|| hand_out(py, rx, &mut underway.list)).take(n));
+        let n = underway.list.len().min(most).min(into.room());
+        std::iter::from_fn(|| hand_out(py, rx, &mut underway.list))
+            .take(n)
+            .for_each(|object| into.push(object));
     }
 
     fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()> {
@@ -263,8 +269,8 @@ impl PickledConsumer {
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
-        self.handle.ticket(child, is_lent)
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        self.handle.ticket(child, is_lent).map(Made)
     }
 
     /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.

@@ -6,7 +6,7 @@ use bchan::{Frame, ReceivingFrames};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyList, PySlice};
+use pyo3::types::{PyByteArray, PyBytes, PyList};
 
 use super::packed::{Parts, broken};
 use super::pickle::loads;
@@ -14,6 +14,7 @@ use super::plain::Reader;
 use super::{BYTES, FALSE, FLOAT, INT, NONE, PACKED, PICKLE, PLAIN, PLAINS, STR, TRUE};
 use crate::detached::{MUCH, Shared, detached};
 use crate::gate::Entry;
+use crate::made::{list, slice};
 
 /// What came out of a frame.
 pub(crate) enum Taken<'py> {
@@ -24,7 +25,7 @@ pub(crate) enum Taken<'py> {
 /// A pickle, copied out of its frame, or what it has in place of one.
 pub(crate) struct Pickled<'py> {
     pickle: Bound<'py, PyBytes>,
-    is_plain: bool,
+    pub(super) is_plain: bool,
     /// One piece of memory for all buffers, and where each of them is.
     buffers: Option<(Bound<'py, PyByteArray>, Vec<Range<usize>>)>,
     /// Objects of the list that it is; 0 if it is one object.
@@ -79,9 +80,9 @@ impl<'py> Pickled<'py> {
         let py = memory.py();
         // SAFETY: an object with a buffer; null means an exception was set.
         let all = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyMemoryView_FromObject(memory.as_ptr()))? };
-        let buffers = PyList::empty(py);
+        let buffers = list(py, 0, [])?;
         for place in places {
-            buffers.append(all.get_item(PySlice::new(py, place.start as isize, place.end as isize, 1))?)?;
+            buffers.append(slice(&all, place.start, place.end)?)?;
         }
         loads(&self.pickle, Some(&buffers))
     }

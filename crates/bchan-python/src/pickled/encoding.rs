@@ -5,7 +5,7 @@ use std::ptr;
 
 use bchan::{Frame, SendError, SendingFrames};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 use pyo3::{Borrowed, ffi};
 
 use super::packed::Parts;
@@ -13,6 +13,7 @@ use super::pickle::dumps;
 use super::{BYTES, FALSE, FLOAT, INT, NONE, PACKED, PICKLE, PLAIN, PLAINS, STR, TRUE, plain};
 use crate::detached::Attached;
 use crate::frames::buffer::{Held, Payload, too_long};
+use crate::made;
 
 /// What a frame of this channel is made of: one object, or several. Its bytes stay where they are while
 /// it lives.
@@ -134,7 +135,7 @@ impl<'a> Encoded<'a> {
         if let Some(encoded) = Self::plains(objects) {
             return Ok((encoded.len <= most).then_some(encoded));
         }
-        let list = PyList::new(first.py(), objects)?;
+        let list = made::list(first.py(), objects.len(), objects.iter().cloned().map(Ok))?;
         let encoded = Self::pickled(list.as_any(), objects.len(), most)?;
         Ok((encoded.len <= most).then_some(encoded))
     }

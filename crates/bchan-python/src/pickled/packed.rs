@@ -9,6 +9,8 @@ use std::ops::Range;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::errors::Raise;
+
 const WORD: usize = size_of::<u64>();
 const ALIGNMENT: usize = 64;
 
@@ -70,5 +72,5 @@ impl Parts {
 
 #[cold]
 pub(super) fn broken() -> PyErr {
-    PyValueError::new_err("a message of this channel is broken: another process wrote to its memory")
+    PyValueError::error("a message of this channel is broken: another process wrote to its memory")
 }

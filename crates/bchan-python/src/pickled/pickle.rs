@@ -5,9 +5,10 @@ use std::ptr;
 use pyo3::ffi::{self, PyMethodDef, PyObject};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList};
 
 use crate::detached::PyObject_Vectorcall;
+use crate::made::{Make, list, tuple};
 
 /// Buffers of fewer bytes are copied into the pickle: apart they would cost a slot and some objects.
 const LARGE: isize = 1024;
@@ -18,8 +19,8 @@ struct Pickle {
     loads: Py<PyAny>,
     protocol: Py<PyAny>,
     /// Names of the last arguments.
-    buffer_callback: Py<PyTuple>,
-    buffers: Py<PyTuple>,
+    buffer_callback: Py<PyAny>,
+    buffers: Py<PyAny>,
 }
 
 impl Pickle {
@@ -31,9 +32,9 @@ impl Pickle {
             Ok(Self {
                 dumps: pickle.getattr("dumps")?.unbind(),
                 loads: pickle.getattr("loads")?.unbind(),
-                protocol: PyInt::new(py, 5).into_any().unbind(),
-                buffer_callback: PyTuple::new(py, ["buffer_callback"])?.unbind(),
-                buffers: PyTuple::new(py, ["buffers"])?.unbind(),
+                protocol: 5.make(py)?.unbind(),
+                buffer_callback: tuple(py, ["buffer_callback".make(py)?])?.unbind(),
+                buffers: tuple(py, ["buffers".make(py)?])?.unbind(),
             })
         })
     }
@@ -43,7 +44,7 @@ impl Pickle {
 pub(super) fn dumps<'py>(object: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyList>)> {
     let py = object.py();
     let pickle = Pickle::get(py)?;
-    let buffers = PyList::empty(py);
+    let buffers = list(py, 0, [])?;
     // SAFETY: the definition is static, and CPython does not write to it.
     let callback = unsafe {
         let definition = (&raw const COLLECT.0).cast_mut();

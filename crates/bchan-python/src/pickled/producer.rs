@@ -4,12 +4,13 @@ use bchan::{FrameProducer, SendingFrames};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::sending::{Encoding, encode_batch, len_of};
+use super::sending::{Encoding, Encodings, encode_batch, len_of};
 use crate::channel::Channel;
 use crate::frames::buffer::Payload;
 use crate::frames::sending::{FrameCall, FrameOutlet};
 use crate::gate::Pass;
 use crate::handle::Handle;
+use crate::made::Made;
 use crate::passing::{Handover, Passed, registered};
 
 /// A registered producer of pickled objects. Its hot methods are set by `methods`.
@@ -59,8 +60,8 @@ impl PickledProducer {
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
-        self.handle.ticket(child, is_lent)
+    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        self.handle.ticket(child, is_lent).map(Made)
     }
 
     /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
@@ -90,8 +91,8 @@ impl PickledProducer {
     }
 
     /// The same for a batch: messages, and how many objects each has.
-    fn _encode_batch(&self, batch: &Bound<'_, PyAny>) -> PyResult<Vec<(Encoding, usize)>> {
-        encode_batch(self, batch.as_borrowed())
+    fn _encode_batch(&self, batch: &Bound<'_, PyAny>) -> PyResult<Made<Encodings>> {
+        encode_batch(self, batch.as_borrowed()).map(Made)
     }
 
     /// Whether others must look who wait with this handle, for what the channel tells nobody.

@@ -2,9 +2,9 @@
 
 use bchan::ReceivingFrames;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use pyo3::{Borrowed, ffi};
 
+use super::MOST_OBJECTS;
 use super::decoding::{Taken, failed, out, step};
 use crate::arguments::{Timeout, count};
 use crate::call::Patience;
@@ -13,6 +13,7 @@ use crate::errors::{end_of_channel, with_attribute};
 use crate::frames::receiving::FrameInlet;
 use crate::frames::sending::FrameCall;
 use crate::gate::Visit;
+use crate::memory::NewList;
 
 /// Something whose calls receive objects for any process.
 pub(crate) trait PickledInlet {
@@ -22,8 +23,8 @@ pub(crate) trait PickledInlet {
     /// The same in the midst of a call that has received: nothing also if it is not let in any more.
     fn take_another<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>>;
 
-    /// Takes more messages, at most `most`, as far as they are objects already.
-    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut Vec<Bound<'py, PyAny>>);
+    /// Takes more messages, at most `most`, as far as they are objects already and there is room for them.
+    fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut NewList<'py>);
 
     /// Waits until there is a message, or was a moment ago.
     fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()>;
@@ -76,18 +77,20 @@ pub(crate) trait PickledInlet {
         timeout: Timeout,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, wanted) = (n.py(), count(n, "n")?);
+        let received = NewList::with_room(py, 1)?;
         let first = match self.take(py)? {
             Some(taken) => taken,
             None => self.await_one(py, "receive_batch", timeout)?,
         };
-        self.gather(py, wanted, Some(first))
+        self.gather(wanted, Some(first), received)
     }
 
     fn try_receive_batch<'py>(&self, n: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (py, wanted) = (n.py(), count(n, "n")?);
+        let received = NewList::with_room(py, 1)?;
         match self.take(py)? {
             None if self.is_ended(py)? => Err(end_of_channel()),
-            first => self.gather(py, wanted, first),
+            first => self.gather(wanted, first, received),
         }
     }
 
@@ -96,31 +99,38 @@ pub(crate) trait PickledInlet {
     /// thread in: if this call is refused after that, it gives what it has.
     fn gather<'py>(
         &self,
-        py: Python<'py>,
         wanted: usize,
         first: Option<Taken<'py>>,
+        mut received: NewList<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let mut received = Vec::new();
-        let outcome = self.gather_into(py, wanted, first, &mut received);
-        let received = PyList::new(py, received)?.into_any();
+        let outcome = self.gather_into(wanted, first, &mut received);
+        let received = received.into_list();
         match outcome {
-            Ok(()) => Ok(received),
-            Err(error) => Err(with_attribute(py, error, pyo3::intern!(py, "received"), received)),
+            Ok(()) => Ok(received.into_any()),
+            Err(error) => Err(with_attribute(received.py(), error, c"received", received)),
         }
     }
 
+    /// Room for a message is made before it is taken: what there is no memory for stays.
     fn gather_into<'py>(
         &self,
-        py: Python<'py>,
         wanted: usize,
         first: Option<Taken<'py>>,
-        received: &mut Vec<Bound<'py, PyAny>>,
+        received: &mut NewList<'py>,
     ) -> PyResult<()> {
+        let py = received.py();
         let mut next = first;
         while let Some(taken) = next {
             received.push(taken.load()?);
-            self.take_more(py, wanted - received.len(), received);
-            next = if received.len() < wanted { self.take_another(py)? } else { None };
+            let most = wanted - received.len();
+            if most == 0 || received.reserve(most.min(MOST_OBJECTS)).is_err() {
+                return Ok(());
+            }
+            self.take_more(py, most, received);
+            next = match received.len() < wanted && received.reserve(1).is_ok() {
+                true => self.take_another(py)?,
+                false => None,
+            };
         }
         Ok(())
     }
@@ -142,7 +152,7 @@ impl PickledInlet for Channel {
         outcome.map_or(Ok(None), |()| another)
     }
 
-    fn take_more<'py>(&self, _: Python<'py>, _: usize, _: &mut Vec<Bound<'py, PyAny>>) {}
+    fn take_more<'py>(&self, _: Python<'py>, _: usize, _: &mut NewList<'py>) {}
 
     fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()> {
         self.receive_with(py, |it| it.wait_for_message(py, call, patience))

@@ -11,7 +11,8 @@ use crate::call::Patience;
 use crate::detached::MUCH;
 use crate::frames::buffer::too_long;
 use crate::frames::sending::FrameOutlet;
-use crate::memory::push;
+use crate::made::Make;
+use crate::memory::{collected, push};
 use crate::methods::boolean;
 use crate::objects::{drawn, listed, listed_to_try, with_fate};
 
@@ -82,11 +83,20 @@ impl Encoding {
     }
 }
 
+impl Make for Encoding {
+    fn make(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        Bound::new(py, self).map(Bound::into_any)
+    }
+}
+
+/// Messages, and how many objects each has.
+pub(crate) type Encodings = Vec<(Encoding, usize)>;
+
 /// A batch as messages, with how many objects each has. All are pickled before the first is sent.
 pub(crate) fn encode_batch<'py>(
     outlet: &impl FrameOutlet,
     batch: Borrowed<'_, 'py, PyAny>,
-) -> PyResult<Vec<(Encoding, usize)>> {
+) -> PyResult<Encodings> {
     let objects = listed_to_try(batch)?;
     let mut messages = Vec::new();
     chunks(&objects, outlet.most(), &mut messages)?;
@@ -97,7 +107,8 @@ pub(crate) fn encode_batch<'py>(
         // Only one that is alone lends its bytes.
         (Encoding { message: message.kept(), object: some[0].clone().unbind() }, n)
     };
-    Ok(messages.into_iter().map(keep).collect())
+    let n = messages.len();
+    collected(batch.py(), n, messages.into_iter().map(keep).map(Ok))
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Zero-copy sending: room in the ring that is reserved, written through a view, and committed.
 
-mod threads;
+pub(crate) mod threads;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ use crate::array;
 use crate::call::Patience;
 use crate::channel::Channel;
 use crate::detached::{Attached, detached};
-use crate::errors::{closed, must_be};
+use crate::errors::{Raise, closed, must_be};
 use crate::frames::lease;
 use crate::gate::{Entry, Pass};
 use crate::handle::{Handle, Inner, Open};
@@ -278,5 +278,5 @@ pub(crate) fn remembered<'py, P: ReservingClass>(
 
 #[cold]
 fn no_reservation(call: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("{call}() needs an open reservation: call reserve() first"))
+    PyRuntimeError::error(format!("{call}() needs an open reservation: call reserve() first"))
 }

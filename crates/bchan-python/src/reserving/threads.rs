@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyString, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{Borrowed, ffi};
 
 use super::ReservingClass;
@@ -50,10 +50,15 @@ pub(super) fn this_thread() -> u64 {
     unsafe { libc::pthread_self() as u64 }
 }
 
+/// By what the list is found in a thread's dictionary; made at the first question.
+pub(crate) fn key(py: Python<'_>) -> &Bound<'_, PyString> {
+    pyo3::intern!(py, "bchan._core.Reserving")
+}
+
 /// Has the reservations of a producer in this thread given up if the thread ends.
 pub(super) fn remember(producer: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
     let py = producer.py();
-    let key = pyo3::intern!(py, "bchan._core.Reserving");
+    let key = key(py);
     // SAFETY: the running thread's dictionary, or null when it has none to give.
     let Some(dict) = (unsafe { Borrowed::from_ptr_or_opt(py, ffi::PyThreadState_GetDict()) }) else {
         return Ok(());
@@ -62,9 +67,12 @@ pub(super) fn remember(producer: Borrowed<'_, '_, PyAny>) -> PyResult<()> {
     let reserving = match dict.get_item(key)? {
         Some(reserving) => reserving,
         None => {
-            // To make it may run Python code, which may be here first: its list is the one that stays.
             let new = Bound::new(py, Reserving { thread: this_thread(), producers: Mutex::default() })?;
-            dict.call_method1("setdefault", (key, new))?
+            // To make it may have run Python code, which was here first: its list is the one that stays.
+            match dict.get_item(key)? {
+                Some(first) => first,
+                None => dict.set_item(key, &new).map(|()| new.into_any())?,
+            }
         }
     };
     let reserving = reserving.cast_into::<Reserving>()?;
