@@ -72,8 +72,10 @@ for _ in range(2):
 PROGRAMS = {
     "attributes": """
 q = bchan.Queue(3)
-names = ("capacity", "max_producers", "max_message_size", "active_producers", "closed", "dtype", "mode")
-for name in names:
+for name in (
+    *("capacity", "max_producers", "max_message_size"),
+    *("active_producers", "closed", "dtype", "mode"),
+):
     refuse_others(name, lambda: getattr(ch, name))
 for name in ("maxsize", "unfinished_tasks", "is_shutdown"):
     refuse_others(name, lambda: getattr(q, name))
@@ -124,8 +126,16 @@ ended = bchan.Channel(capacity=64, mode="spsc", **options)
 closed, idle = ended.producer(), ended.consumer()
 closed.close()
 wrong = {
-    ValueError: [lambda: tx.send(items[0], -1), lambda: rx.receive_batch(0), lambda: bchan.Queue(1 << 60)],
-    TypeError: [lambda: rx.receive("x"), lambda: tx.send(items[0], other=1), lambda: rx.receive_batch("x")],
+    ValueError: [
+        lambda: tx.send(items[0], -1),
+        lambda: rx.receive_batch(0),
+        lambda: bchan.Queue(1 << 60),
+    ],
+    TypeError: [
+        lambda: rx.receive("x"),
+        lambda: tx.send(items[0], other=1),
+        lambda: rx.receive_batch("x"),
+    ],
     bchan.Closed: [lambda: closed.send(items[0]), lambda: closed.send_batch(items)],
     bchan.EndOfChannel: [lambda: idle.receive(), lambda: idle.receive_batch(3)],
     TimeoutError: [lambda: rx.receive(0), lambda: rx.receive_batch(3, 0)],

@@ -79,6 +79,14 @@ def test_a_map_that_the_system_refuses_is_a_memory_error() -> None:
     assert said.stdout.startswith("no memory map of 1342"), said.stdout
 
 
+@pytest.mark.parametrize("options", [{"dtype": "u8"}, {"dtype": bytes}, {"shared": True}], ids=str)
+def test_a_wrong_batch_size_is_refused_when_the_iterator_is_made(options: Any) -> None:
+    rx = bchan.Channel(capacity=4, mode="spsc", **options).consumer()
+    for wrong, error in ((1.5, TypeError), (0, ValueError), (None, TypeError)):
+        with pytest.raises(error, match="n must be"):
+            rx.batches(wrong)
+
+
 def test_all_places_taken_is_an_error_and_a_closed_handle_frees_its_place() -> None:
     ch = Channel("u8", mode="mpsc", max_producers=2)
     first, second = ch.producer(), ch.producer()

@@ -184,6 +184,44 @@ for _ in range(N):
 give_back()
 assert ch.receive() == 1 and q.get() == 1
 """,
+    "tasks in line": """
+ch, shared = bchan.Channel("u8", 4), bchan.Channel("u8", 4, shared=True)
+descriptors = list(range(10_000, 15_000))
+refused = [0, 0]
+use_up()
+for n, channel in enumerate((ch, shared)):
+    for descriptor in descriptors:
+        try:
+            channel._arm_receive(descriptor)
+        except (MemoryError, RuntimeError):
+            refused[n] += 1
+give_back()
+assert refused[0] > 0
+for descriptor in descriptors:
+    ch._disarm_receive(descriptor)
+    shared._disarm_receive(descriptor)
+for channel in (ch, shared):
+    channel.send(1)
+    assert channel.receive() == 1
+""",
+    "participants": """
+ch = bchan.Channel("u8", 1, "mpsc", max_producers=1000, shared=True)
+handles = [ch.producer() for _ in range(1000)]
+attempt(ch._participants)
+use_up()
+attempt(ch._participants)
+attempt(ch.stats)
+give_back()
+assert len(ch._participants()) == 1000
+""",
+    "items with gaps": """
+cell = np.dtype([("few", "u1"), ("many", "u4")], align=True)
+dtype = np.dtype([("cells", cell, (200_000,))])
+use_up()
+times(lambda n: bchan.Channel(dtype, 1))
+give_back()
+bchan.Channel(dtype, 1).send(np.zeros(1, dtype)[0])
+""",
     "select and tasks": """
 channels = [bchan.Channel("u8", 4) for _ in range(4)]
 got = [None] * N
@@ -216,11 +254,49 @@ for channel in channels:
 }
 
 
+MIRRORS = """
+channels = [bchan.Channel("u8", 1 << 17, "spsc") for _ in range(N)]
+def pages():
+    return int(os.pread(statm, 100, 0).split()[0])
+statm = os.open("/proc/self/statm", os.O_RDONLY)
+n = 0
+try:
+    while True:
+        maps[n] = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | (mmap.PROT_WRITE if n % 2 else 0))
+        n += 1
+except OSError:
+    pass
+refused = 0
+for spare in range(1, 8):
+    # A map in the midst of others that go leaves places for new ones.
+    maps[n - spare] = None
+    channel, before = channels[spare], pages()
+    try:
+        handles = channel.producer(), channel.consumer()
+    except MemoryError:
+        continue
+    if not channel.stats().mirrored:
+        refused += 1
+        grown = pages() - before
+        assert grown < 128, (spare, grown)
+maps.clear()
+assert refused > 0
+"""
+
+
+def test_a_mirror_map_that_is_refused_leaves_nothing_behind() -> None:
+    _check(MIRRORS, "maps")
+
+
 @pytest.mark.parametrize("limit", ["space", "maps"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_without_memory_calls_raise_and_the_channel_goes_on(program: str, limit: str) -> None:
+    _check(PROGRAMS[program], limit)
+
+
+def _check(program: str, limit: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", f"{BEGIN}\n{PROGRAMS[program]}\nprint('survived')", limit],
+        [sys.executable, "-c", f"{BEGIN}\n{program}\nprint('survived')", limit],
         capture_output=True,
         text=True,
         timeout=4 * DEADLINE,

@@ -4,10 +4,11 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use crate::arguments::Timeout;
+use crate::arguments::{Timeout, count};
 use crate::consumer::Consumer;
 use crate::frames::consumer::BytesConsumer;
 use crate::frames::receiving::FrameInlet;
+use crate::made::Make;
 use crate::pickled::consumer::PickledConsumer;
 use crate::pickled::receiving::PickledInlet;
 use crate::receiving::{Inlet, unless_ended};
@@ -30,8 +31,9 @@ pub(crate) struct Batches {
 #[pymethods]
 impl Batches {
     #[new]
-    fn new(consumer: Source, n: Py<PyAny>) -> Self {
-        Self { consumer, n }
+    fn new(consumer: Source, n: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let n = count(n.as_borrowed(), "n")?.make(n.py())?.unbind();
+        Ok(Self { consumer, n })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

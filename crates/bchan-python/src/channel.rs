@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use bchan::{Barrier, Config, FramePort, FrameReceiver, FrameSender, Mode, Port, Receiver, Sender, Tuning};
+use bchan::{
+    Barrier, Config, FramePort, FrameReceiver, FrameSender, Mode, Participant, Port, Receiver, Sender, Tuning,
+};
 use numpy::PyArrayDescr;
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -22,7 +24,7 @@ use crate::frames::sending::{FrameCall, FrameOutlet};
 use crate::gate::{ANYWHERE, Visit, check_process, generation, is_home};
 use crate::item::ItemType;
 use crate::made::{Made, bytes};
-use crate::memory::check;
+use crate::memory::{check, collected};
 use crate::pickled::sending::{self as pickled, Encodings};
 use crate::receiving::{Inlet, quietly, receive_bits};
 use crate::sending::{Outlet, send_bits};
@@ -405,11 +407,9 @@ impl Channel {
     }
 
     /// `(pid, is_producer, is_alive)` of every handle, in whatever process.
-    fn _participants(&self) -> Made<Vec<(u32, bool, bool)>> {
-        let all = self.core.participants().into_iter();
-        Made(
-            all.map(|participant| (participant.pid, participant.is_producer, participant.is_alive)).collect(),
-        )
+    fn _participants(&self, py: Python<'_>) -> PyResult<Made<Vec<(u32, bool, bool)>>> {
+        let described = |it: Participant| Ok((it.pid, it.is_producer, it.is_alive));
+        collected(py, 0, self.core.participants().map(described)).map(Made)
     }
 
     /// The processes of the last handles that were cleared up after, the latest first.

@@ -116,10 +116,11 @@ impl Unmet for ReceiveError {
 /// What `arm` told of an alarm, if it is not in vain.
 pub(crate) fn checked_alarm(is_ready: bool) -> PyResult<bool> {
     if !is_ready {
-        bchan::wait::check_alarms().map_err(|error| {
-            PyRuntimeError::error(format!(
+        bchan::wait::check_alarms().map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => PyMemoryError::error("no memory for one more task that waits"),
+            _ => PyRuntimeError::error(format!(
                 "can't start the thread that waits for other processes on behalf of event loops: {error}"
-            ))
+            )),
         })?;
     }
     Ok(is_ready)

@@ -124,7 +124,8 @@ mod _core {
         py.import("numpy.lib")?;
         // NumPy's functions are found now, and names are made: later there may be no memory for it.
         drop(numpy::dtype::<u64>(py));
-        (crate::cooperative::greenlet(py), crate::reserving::threads::key(py));
+        crate::cooperative::greenlet(py);
+        crate::reserving::threads::key(py);
         crate::gate::watch_forks();
         Ok(())
     }

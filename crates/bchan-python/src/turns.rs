@@ -17,7 +17,10 @@ pub(crate) const IN_A_ROW: u32 = 64;
 /// at once may lose one; it is a courtesy, not a promise.
 static LEFT: AtomicU32 = AtomicU32::new(IN_A_ROW);
 
-/// How long a hurry lasts: who is first in line is woken again by then, or waits for the other side.
+/// How long a hurry lasts: the first in line is woken again by then, or waits for the other side.
+///
+/// A heuristic. Meanwhile each call of each task, on whatever channel, takes a turn of its event loop though it need not
+/// wait: some microseconds. If the first in line is not woken by then, a newcomer may be served before it.
 const HURRY: Duration = Duration::from_millis(20);
 
 /// Until when there is a hurry, in nanoseconds since the first question.

@@ -318,7 +318,7 @@ impl Channel {
     }
 
     /// Who has a handle of it, in whatever process.
-    pub fn participants(&self) -> Vec<Participant> {
+    pub fn participants(&self) -> impl Iterator<Item = Participant> + '_ {
         self.shared.participants()
     }
 

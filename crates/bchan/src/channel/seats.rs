@@ -655,10 +655,10 @@ pub struct Participant {
 
 impl Shared {
     /// Who has a seat.
-    pub(super) fn participants(&self) -> Vec<Participant> {
+    pub(super) fn participants(&self) -> impl Iterator<Item = Participant> + '_ {
         let seats = |role| self.seats_of(role).map(move |seat| (role, seat));
         let all = seats(Role::Producer).chain(seats(Role::Consumer));
-        let owner = |(role, seat): (Role, usize)| {
+        let owner = move |(role, seat): (Role, usize)| {
             let owner = Owner(self.memory.seat(seat).owner.load(Ordering::Acquire)).process();
             (owner.pid() != 0).then(|| Participant {
                 pid: owner.pid(),
@@ -666,7 +666,7 @@ impl Shared {
                 is_alive: owner.is_alive(),
             })
         };
-        all.filter_map(owner).collect()
+        all.filter_map(owner)
     }
 
     /// The processes of the last handles that were cleared up after, the latest first.

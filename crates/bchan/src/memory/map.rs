@@ -1,5 +1,6 @@
 //! Memory maps of Linux.
 
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 
@@ -48,13 +49,35 @@ impl Map {
         Self::of(base, len)
     }
 
-    /// Unmaps it but for a half that may be a hole by now, or another's map there.
-    fn forget_half(self, half: usize) {
-        let (other, len) = (1 - half, self.len / 2);
-        // SAFETY: that half lies in the map, which is ours.
-        let unmapped = unsafe { munmap(self.base.as_ptr().add(other * len).cast(), len) };
-        debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
+    /// Unmaps it but for a half that is a hole by now, or another's map there.
+    fn forget_half(self, half: usize, mark: u64) {
+        let len = self.len / 2;
+        for it in (0..2).filter(|&it| it != half || self.is_marked(it, mark)) {
+            // SAFETY: that half lies in the map, and is ours.
+            let unmapped = unsafe { munmap(self.base.as_ptr().add(it * len).cast(), len) };
+            debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
+        }
         std::mem::forget(self);
+    }
+
+    /// Writes a mark to the beginning of each half, by which it is known that it is still this map.
+    fn mark(&self, mark: u64) {
+        for half in 0..2 {
+            // SAFETY: inside the map, which is ours and writable.
+            unsafe { self.base.as_ptr().add(half * (self.len / 2)).cast::<u64>().write(mark) };
+        }
+    }
+
+    /// Whether a half has the mark, if there is anything. The system reads it: what is not there is an error.
+    fn is_marked(&self, half: usize, mark: u64) -> bool {
+        let (mut found, len) = (0_u64, size_of::<u64>());
+        let local = libc::iovec { iov_base: (&raw mut found).cast(), iov_len: len };
+        let place = self.base.as_ptr().wrapping_add(half * (self.len / 2));
+        let remote = libc::iovec { iov_base: place.cast(), iov_len: len };
+        // SAFETY: it writes to `found` alone.
+        let read =
+            unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
+        read == len as isize && found == mark
     }
 
     fn of(base: rustix::io::Result<*mut std::ffi::c_void>, len: usize) -> Result<Self, String> {
@@ -162,7 +185,11 @@ impl Segment {
     /// Maps the bytes `offset .. offset + len` twice in a row. `None` if the system refuses.
     pub(super) fn mirror(&self, offset: u64, len: u64) -> Option<Mirror> {
         let (offset, len) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
-        let home = Map::new(len.checked_mul(2)? as u64, ProtFlags::empty(), MapFlags::PRIVATE).ok()?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let home = Map::new(len.checked_mul(2)? as u64, protection, MapFlags::PRIVATE).ok()?;
+        // As good as random, and not zero: in no other map.
+        let mark = RandomState::new().hash_one(offset) | 1;
+        home.mark(mark);
         // SAFETY: the ring lies inside the segment.
         let ring = unsafe { self.base().add(offset) };
         for half in 0..2 {
@@ -172,7 +199,8 @@ impl Segment {
             let (ring, target) = (ring.as_ptr().cast(), target.as_ptr().cast());
             // SAFETY: the target lies in `home`, which is ours and unused.
             if unsafe { mremap_fixed(ring, 0, len, MremapFlags::MAYMOVE, target) }.is_err() {
-                home.forget_half(half);
+                // Refused before it took that half away, or after.
+                home.forget_half(half, mark);
                 return None;
             }
         }

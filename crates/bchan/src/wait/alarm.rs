@@ -12,6 +12,8 @@
 //!
 //! Threads wait in a line of their own, the kernel's. Each alarm knows how many of them came before it.
 
+use std::cell::Cell;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,9 @@ use crate::memory::Memory;
 use crate::sync::{Arc, Ordering};
 
 /// How long the owner of a written alarm counts as on its way: its event loop may be busy, or have ended.
+///
+/// A heuristic, with two costs. An owner that never looks holds those behind it up for so long, once. One whose loop is
+/// busy for longer loses its precedence, and a newcomer may be served before it.
 pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
 /// Where the owner of an alarm stands in a line.
@@ -140,6 +145,9 @@ impl Alarms {
     pub(super) fn add(&self, line: Line<'_>, alarm: i32, threads_before: u32) -> bool {
         let mut armed = self.armed();
         let place = armed.iter().position(|it| it.is_in(line) && it.alarm == alarm);
+        if place.is_none() && !has_room(&mut armed) {
+            return false;
+        }
         match place {
             Some(place) => armed[place].turn.was_in_vain(),
             None => {
@@ -213,6 +221,31 @@ impl Alarms {
 
     fn armed(&self) -> MutexGuard<'_, Vec<Armed>> {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+thread_local! {
+    /// Whether there was no memory for the alarm that this thread armed last.
+    static IS_SHORT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes room in a list of alarms for one more; if there is none, that is told by [`check_alarms`].
+pub(super) fn has_room<T>(alarms: &mut Vec<T>) -> bool {
+    let has_room = alarms.try_reserve(1).is_ok();
+    if !has_room {
+        IS_SHORT.set(true);
+    }
+    has_room
+}
+
+/// To be called after an alarm was armed, by the thread that did: sees to it that it will be written.
+///
+/// # Errors
+/// No memory for it, or what the system says if it gives no thread. Then the alarm is to be disarmed.
+pub fn check_alarms() -> io::Result<()> {
+    match IS_SHORT.take() {
+        true => Err(io::ErrorKind::OutOfMemory.into()),
+        false => sentry::check(),
     }
 }
 

@@ -17,6 +17,7 @@ mod spin;
 mod tuning;
 
 pub(crate) use alarm::Alarms;
+pub use alarm::check_alarms;
 pub use barrier::Barrier;
 pub(crate) use broadcast::Broadcast;
 pub use deadline::Deadline;
@@ -25,6 +26,5 @@ pub use interrupt::Interrupt;
 pub(crate) use park::{Look, Waiter, arm_until, park_until, wait_until};
 pub(crate) use patience::Patience;
 pub(crate) use point::Point;
-pub use sentry::check_alarms;
 pub use spin::Spin;
 pub use tuning::{Tuning, WakePolicy};

@@ -26,11 +26,8 @@ pub(super) fn is_one_on_its_way(_: *const EventWords) -> bool {
 pub(super) fn forget(_: &Arc<Memory>, _: i32) {}
 
 /// Alarms need no thread.
-///
-/// # Errors
-/// None here.
 #[allow(clippy::unnecessary_wraps, reason = "there may be an error elsewhere")]
-pub fn check_alarms() -> std::io::Result<()> {
+pub(super) fn check() -> std::io::Result<()> {
     Ok(())
 }
 

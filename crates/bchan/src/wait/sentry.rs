@@ -250,11 +250,8 @@ impl Sentries {
     }
 }
 
-/// To be called after an alarm was armed: sees to it that there is a thread that will write it.
-///
-/// # Errors
-/// What the system says, if it gives no thread. Then the alarm is to be disarmed.
-pub fn check_alarms() -> io::Result<()> {
+/// Sees to it that there is a thread that will write the alarms.
+pub(super) fn check() -> io::Result<()> {
     sentries().map_or(Ok(()), |sentries| sentries.post_all(&mut sentries.lists()))
 }
 
@@ -278,6 +275,9 @@ pub(super) fn guard(
     let guarded = &mut lists[number].guarded;
     let place = guarded.iter().position(|it| it.is_at(words) && it.alarm == alarm).unwrap_or(guarded.len());
     let may_look = !guarded[..place].iter().any(|it| it.is_at(words) && it.turn.has_precedence());
+    if place == guarded.len() && !alarm::has_room(guarded) {
+        return false;
+    }
     match guarded.get_mut(place) {
         Some(it) if it.turn.is_asleep() => return may_look,
         Some(it) => {
