@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import bchan
@@ -71,6 +72,12 @@ def until(condition: Callable[[], bool], timeout: float = DEADLINE) -> None:
 def until_parked(channel: bchan.Channel, waits: int = 1) -> None:
     """Wait until threads have parked on the channel that often."""
     until(lambda: channel.stats().waits >= waits)
+
+
+def until_asleep(pid: int, thread: int) -> None:
+    """Wait until a thread sleeps in the kernel."""
+    stat = Path(f"/proc/{pid}/task/{thread}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
 
 
 def drain(rx: bchan.Consumer | bchan.BytesConsumer, n: int = 256) -> list[Any]:

@@ -2,9 +2,11 @@
 
 import asyncio
 import multiprocessing
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import anyio
@@ -13,7 +15,7 @@ import pytest
 import bchan
 from bchan import Channel, aselect, select
 from bchan._types import Mode
-from tests.support import DEADLINE, Task, until, until_parked
+from tests.support import DEADLINE, Task, until, until_asleep, until_parked
 
 DTYPES = ["O", "u8", bytes]
 Backend = tuple[str, dict[str, Any]]
@@ -496,3 +498,95 @@ def test_threads_that_select_and_tasks_share_the_messages(dtype: Any) -> None:
     run(main())
     assert min(done["thread"], done["task"]) >= 20, done
     until(lambda: len(other) == 0)
+
+
+class Waiting:
+    """A thread of this process, or of another, that makes one call, and tells over a pipe what came of it."""
+
+    def __init__(self, kind: str, call: Callable[[], Any]) -> None:
+        self.said, says = multiprocessing.Pipe(duplex=False)
+        self._go, go = multiprocessing.Pipe()
+        self.process: Any = None
+        if kind == "process":
+            # It is there, and comes to the channel when it is told to.
+            self.process = SPAWN.Process(target=call_and_say, args=(call, says, go))
+            self.process.start()
+        else:
+            self.thread = Task(partial(call_and_say, call, says, go))
+
+    def line_up(self, ch: Any) -> None:
+        waits = ch.stats().waits
+        self._go.send(None)
+        until(lambda: ch.stats().waits > waits)
+        # The counter moves just before the sleep.
+        pid = os.getpid() if self.process is None else self.process.pid
+        until_asleep(pid, self.thread.native_id if self.process is None else pid)
+
+    def end(self) -> None:
+        if self.process is None:
+            return self.thread.result()
+        self.process.join(DEADLINE)
+        assert self.process.exitcode == 0
+
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def call_and_say(call: Callable[[], Any], says: Connection, go: Connection) -> None:
+    go.recv()
+    says.send(call())
+
+
+def next_said(waiting: Sequence[Waiting]) -> list[tuple[int, Any]]:
+    """Who has got something, and what; one at least."""
+    ready = wait([it.said for it in waiting], DEADLINE)
+    return [(n, it.said.recv()) for n, it in enumerate(waiting) if it.said in ready]
+
+
+def line_up(ch: Any, kinds: Sequence[str], call: Callable[[int], Callable[[], Any]]) -> list[Waiting]:
+    waiting = [Waiting(kind, call(n)) for n, kind in enumerate(kinds)]
+    for it in waiting:
+        it.line_up(ch)
+    return waiting
+
+
+LINES = {
+    "threads": ["thread"] * 6,
+    "processes": ["process"] * 4,
+    "threads and processes": ["thread", "process", "thread", "thread", "process", "thread"],
+}
+in_each_line = pytest.mark.parametrize("kinds", LINES.values(), ids=LINES)
+
+
+@in_each_line
+@every_payload
+def test_threads_that_wait_to_receive_are_served_in_their_order(
+    dtype: Any, kinds: Sequence[str]
+) -> None:
+    ch = Channel(dtype, capacity=8, shared=True)
+    waiting = line_up(ch, kinds, lambda _: partial(ch.receive, timeout=DEADLINE))
+    wakes, served = ch.stats().wakes, []
+    for n in range(len(kinds)):
+        ch.send(item(dtype, n))
+        served += next_said(waiting)
+    for it in waiting:
+        it.end()
+    assert [(n, number(message)) for n, message in served] == [(n, n) for n in range(len(kinds))]
+    assert ch.stats().wakes - wakes == len(kinds), "more than one wake for a turn"
+
+
+@in_each_line
+@pytest.mark.parametrize("dtype", ["u8"])
+def test_threads_that_wait_to_send_are_served_in_their_order(
+    dtype: Any, kinds: Sequence[str]
+) -> None:
+    ch, _, _ = full(dtype, True)
+    waiting = line_up(ch, kinds, lambda n: partial(ch.send, item(dtype, n), timeout=DEADLINE))
+    wakes, served = ch.stats().wakes, [number(ch.receive())]
+    for _ in kinds:
+        next_said(waiting)
+        served.append(number(ch.receive()))
+    for it in waiting:
+        it.end()
+    assert served == [99, *range(len(kinds))]
+    assert ch.stats().wakes - wakes == len(kinds), "more than one wake for a turn"

@@ -21,7 +21,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, FutexWord};
 /// First eight bytes of a channel's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bchan\0\r\n");
 /// Changes whenever anything in this file does.
-pub(crate) const VERSION: u32 = 7;
+pub(crate) const VERSION: u32 = 8;
 
 /// Words of a lane bitmap. Two levels of 64 bits find one lane among 4,096.
 pub(crate) const BITMAP_WORDS: usize = if cfg!(loom) { 1 } else { 64 };
@@ -327,8 +327,10 @@ pub(crate) struct ChannelHeader {
     pub(crate) note: Apart<[u8; NOTE_BYTES]>,
     /// Whether producers ever came, and the channel's end; see `channel::registry` for its states.
     pub(crate) registry: Apart<AtomicU64>,
-    /// How often a seat was taken; see `channel::seats`.
-    pub(crate) seatings: Apart<AtomicU64>,
+    /// How often a seat was taken; see `channel::seats`. Each process has a thread that waits here for newcomers.
+    pub(crate) seatings: Apart<FutexWord>,
+    /// 1 once a process slept here that had no such thread: then newcomers wake all who sleep.
+    pub(crate) needs_rousing: Apart<AtomicU64>,
     /// Seats of the producers, and of the consumers, that were ever taken: so many at most, from the first on.
     pub(crate) seats_used: Apart<[AtomicU64; 2]>,
     /// The process that clears up after another, or 0.
@@ -458,7 +460,8 @@ impl ChannelHeader {
             identity: Apart(Identity::of(geometry, note)),
             note: Apart(bytes),
             registry: zero(),
-            seatings: zero(),
+            seatings: Apart(FutexWord::new(0)),
+            needs_rousing: zero(),
             seats_used: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
             undertaker: zero(),
             undertaker_lifeline: zero(),

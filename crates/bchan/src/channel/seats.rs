@@ -2,8 +2,9 @@
 //!
 //! A seat is taken by one compare-and-swap of its owner. Then the newcomer is announced: whoever shares
 //! the channel from another process counts the seats taken before he sleeps, and has the new owners
-//! watched. Only then does the newcomer touch anything else, so nobody can die unwatched who has left
-//! anything behind.
+//! watched; while he sleeps at a ring that all share, a lookout does so, a thread of his process, and he
+//! keeps his place in the line. Only then does the newcomer touch anything else, so nobody can die
+//! unwatched who has left anything behind.
 //!
 //! # Death
 //! Whoever learns of a death first clears up ("buries"), one process at a time: `undertaker` names it,
@@ -29,7 +30,7 @@ use crate::layout::Seat;
 use crate::process::{self, Lifeline, Owner, Survivor, Unwatchable, kill_point};
 use crate::ring::vyukov::Ring;
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
-use crate::wait::Patience;
+use crate::wait::{Patience, Reach, sentry};
 
 /// Of the handles that a seat has had, the last was given back unused.
 const CALLED_IN: u64 = 1 << 63;
@@ -425,15 +426,25 @@ impl Shared {
         }
     }
 
-    /// Has those who sleep in other processes see who has come.
+    /// Whether several may sleep at one event, in an order that newcomers must not disturb. At a lane's events one
+    /// sleeps at most.
+    fn has_lines(&self) -> bool {
+        self.is_ring() && !cfg!(loom)
+    }
+
+    /// Has the other processes see who has come.
     fn announce(&self) {
         if self.memory.is_shared() {
+            let header = self.memory.header();
             // Release: the owner's word; pairs with the Acquire in `watch_newcomers`.
-            self.memory.header().seatings.fetch_add(1, Ordering::Release);
+            header.seatings.fetch_add(1, Ordering::Release);
             kill_point!("announce.counted");
-            // Forbids: someone goes to sleep and has missed it, and we miss that he waits.
+            sentry::tell_lookouts(&header.seatings, Reach::Machine);
+            // Forbids: someone goes to sleep and has missed it, and we miss that he waits and has no lookout.
             fence(Ordering::SeqCst);
-            self.rouse_all();
+            if !self.has_lines() || header.needs_rousing.load(Ordering::Relaxed) != 0 {
+                self.rouse_all();
+            }
         }
     }
 
@@ -498,8 +509,38 @@ impl Shared {
     }
 }
 
+/// As [`keep_watch`], before sleeping, once it was said that we wait: those who come meanwhile are watched, too.
+pub(super) fn keep_watch_asleep(shared: &Arc<Shared>) -> bool {
+    if shared.memory.is_shared() && shared.has_lines() {
+        post_lookout(shared);
+    }
+    keep_watch(shared)
+}
+
+/// Sees to it that this process has a lookout for those who come to the channel.
+fn post_lookout(shared: &Arc<Shared>) {
+    // The child of a fork has none yet.
+    let post = process::forks().wrapping_add(1);
+    if shared.lookout.load(std::sync::atomic::Ordering::Relaxed) == post {
+        return;
+    }
+    let watched = Arc::downgrade(shared);
+    let meet = move || {
+        if let Some(shared) = watched.upgrade() {
+            watch_newcomers(&shared);
+        }
+    };
+    if sentry::look_out(&shared.memory, std::sync::Arc::new(meet)) {
+        shared.lookout.store(post, std::sync::atomic::Ordering::Relaxed);
+    } else {
+        shared.memory.header().needs_rousing.store(1, Ordering::Relaxed);
+        // Forbids: a newcomer misses that it has to wake us, and we miss the newcomer.
+        fence(Ordering::SeqCst);
+    }
+}
+
 /// Has the others watched who have come since the last call; true if there were any, for then there may be
-/// something new. To be called before sleeping, once it was said that we wait.
+/// something new.
 #[inline]
 pub(super) fn keep_watch(shared: &Arc<Shared>) -> bool {
     shared.memory.is_shared() && watch_newcomers(shared)
@@ -510,7 +551,7 @@ fn watch_newcomers(shared: &Arc<Shared>) -> bool {
     // Acquire: sees who has come; pairs with the Release in `announce`.
     let seatings = shared.memory.header().seatings.load(Ordering::Acquire);
     // The child of a fork has watched nobody yet.
-    let seatings = seatings ^ u64::from(process::forks()) << 40;
+    let seatings = u64::from(seatings) | u64::from(process::forks()) << 32;
     let seen = &shared.seatings_seen;
     if seen.load(std::sync::atomic::Ordering::Relaxed) == seatings {
         if process::unattended().is_some() {
@@ -637,6 +678,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if self.memory.is_shared() {
+            sentry::dismiss_lookout(&self.memory);
             process::forget();
         }
     }

@@ -1,9 +1,13 @@
 //! Where processes share no channels, there is nobody to wait for them.
 
+use super::Reach;
 use super::broadcast::Ticket;
 use crate::layout::EventWords;
 use crate::memory::Memory;
-use crate::sync::Arc;
+use crate::sync::{Arc, FutexWord};
+
+/// What is done about newcomers.
+pub(crate) type Meet = std::sync::Arc<dyn Fn() + Send + Sync>;
 
 #[allow(dead_code, reason = "it is said and not asked")]
 pub(super) enum Until {
@@ -24,6 +28,14 @@ pub(super) fn is_one_on_its_way(_: *const EventWords) -> bool {
 }
 
 pub(super) fn forget(_: &Arc<Memory>, _: i32) {}
+
+pub(crate) fn tell_lookouts(_: &FutexWord, _: Reach) {}
+
+pub(crate) fn look_out(_: &Arc<Memory>, _: Meet) -> bool {
+    false
+}
+
+pub(crate) fn dismiss_lookout(_: &Arc<Memory>) {}
 
 /// Alarms need no thread.
 #[allow(clippy::unnecessary_wraps, reason = "there may be an error elsewhere")]

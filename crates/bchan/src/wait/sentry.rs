@@ -7,10 +7,14 @@
 //!
 //! All alarms at one event are with one sentry, in the order in which they came: as beside a channel of one
 //! process ([`Alarms`]), an alarm keeps its place until it is forgotten, and the first is woken first.
+//!
+//! A sentry is also the *lookout* for channels at which threads of this process sleep, or alarms are armed: it waits
+//! for newcomers there, and has them watched, without waking those who wait in line.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicPtr, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -46,6 +50,11 @@ struct Guarded {
 unsafe impl Send for Guarded {}
 
 static NO_ALARMS: Alarms = Alarms::none();
+
+thread_local! {
+    /// Whether this thread is a sentry.
+    static IS_SENTRY: Cell<bool> = const { Cell::new(false) };
+}
 
 impl Guarded {
     fn words(&self) -> &EventWords {
@@ -90,12 +99,45 @@ impl Guarded {
     }
 }
 
-/// The alarms of one thread.
+/// What is done about newcomers.
+pub(crate) type Meet = std::sync::Arc<dyn Fn() + Send + Sync>;
+
+/// A channel to which somebody may come.
+struct Lookout {
+    memory: Arc<Memory>,
+    meet: Meet,
+    /// Its count of those who came, when they were met.
+    met: u32,
+}
+
+impl Lookout {
+    fn seatings(&self) -> &FutexWord {
+        &self.memory.header().seatings
+    }
+
+    /// No thread is to be had: from now on newcomers wake all who sleep.
+    fn give_up(&self) {
+        self.memory.header().needs_rousing.store(1, Ordering::Relaxed);
+        // Forbids: a newcomer misses that it has to wake them, and we miss the newcomer.
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Words that a sentry waits to see changed; the memory keeps them.
+type Watched = (Arc<Memory>, *const FutexWord, u32);
+
+/// The alarms and lookouts of one thread.
 #[derive(Default)]
 struct Sentry {
     guarded: Vec<Guarded>,
+    lookouts: Vec<Lookout>,
     thread: Option<JoinHandle<()>>,
+    /// The memory that its thread uses.
+    used: Vec<*const Memory>,
 }
+
+// SAFETY: the pointers are compared only.
+unsafe impl Send for Sentry {}
 
 impl Sentry {
     fn is_at(&self, words: *const EventWords) -> bool {
@@ -110,24 +152,43 @@ impl Sentry {
                 events.push(guarded.words);
             }
         }
-        events.len()
+        events.len() + self.lookouts.len()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.guarded.is_empty() && self.lookouts.is_empty()
+    }
+
+    /// What to do about those who came since the last call; and the words that tell of the next.
+    fn look_out(&mut self) -> (Vec<Meet>, Vec<Watched>) {
+        let mut due = Vec::new();
+        let mut watched = Vec::new();
+        for lookout in &mut self.lookouts {
+            let now = lookout.seatings().load(Ordering::Acquire);
+            if std::mem::replace(&mut lookout.met, now) != now {
+                due.push(lookout.meet.clone());
+            }
+            watched.push((lookout.memory.clone(), std::ptr::from_ref(lookout.seatings()), now));
+        }
+        (due, watched)
     }
 
     /// Writes the alarms whose turn it is; gives the events of the others, with the states that they wait to see
     /// changed.
-    fn look(&mut self) -> Vec<(Arc<Memory>, *const EventWords, u32)> {
-        let mut parkings: Vec<(Arc<Memory>, *const EventWords, u32)> = Vec::new();
+    fn look(&mut self) -> Vec<Watched> {
+        let mut parkings: Vec<Watched> = Vec::new();
         for n in 0..self.guarded.len() {
-            let Guarded { words, turn, ref memory, .. } = self.guarded[n];
+            let guarded = &self.guarded[n];
+            let word: *const FutexWord = &*guarded.words().state;
             // Each event once: a wake-up that comes meanwhile is for the first who waits there.
-            if !turn.is_asleep() || parkings.iter().any(|it| std::ptr::eq(it.1, words)) {
+            if !guarded.turn.is_asleep() || parkings.iter().any(|it| std::ptr::eq(it.1, word)) {
                 continue;
             }
-            let (memory, state) = (memory.clone(), self.guarded[n].words().state.load(Ordering::Acquire));
-            if self.guarded[n].is_due(state) && self.goes_next(n) {
+            let (memory, state) = (guarded.memory.clone(), guarded.words().state.load(Ordering::Acquire));
+            if guarded.is_due(state) && self.goes_next(n) {
                 self.guarded[n].wake();
             } else {
-                parkings.push((memory, words, state));
+                parkings.push((memory, word, state));
             }
         }
         parkings
@@ -151,6 +212,8 @@ impl Sentry {
 
 struct Sentries {
     all: Mutex<Vec<Sentry>>,
+    /// One of them uses other memory than before.
+    moved: Condvar,
     /// Changes with the lists; each sentry waits for that, too.
     orders: FutexWord,
     /// They are to stand still.
@@ -169,6 +232,7 @@ fn make_sentries() -> &'static Sentries {
     sentries().unwrap_or_else(|| {
         let new = Sentries {
             all: Mutex::default(),
+            moved: Condvar::new(),
             orders: FutexWord::new(0),
             is_halted: std::sync::atomic::AtomicBool::new(false),
         };
@@ -199,21 +263,16 @@ impl Sentries {
     }
 
     fn run(&self, number: usize) {
+        IS_SENTRY.set(true);
         loop {
             let orders = self.orders.load(Ordering::Acquire);
-            let parkings = {
-                let mut lists = self.lists();
-                let Some(sentry) = lists.get_mut(number) else { return };
-                let parkings = sentry.look();
-                if sentry.guarded.is_empty() || self.is_halted.load(Ordering::Relaxed) {
-                    sentry.thread = None;
-                    return;
-                }
-                parkings
-            };
-            let words = parkings.iter().map(|(_memory, words, expected)| Parking {
+            let Some((due, parkings)) = self.look(number) else { return };
+            // Not under the lock: a channel may go meanwhile, or one that is dead be cleared up after.
+            due.iter().for_each(|meet| meet());
+            drop(due);
+            let words = parkings.iter().map(|(_memory, word, expected)| Parking {
                 // SAFETY: the memory is kept meanwhile.
-                word: unsafe { &(**words).state },
+                word: unsafe { &**word },
                 reach: Reach::Machine,
                 expected: *expected,
             });
@@ -230,6 +289,24 @@ impl Sentries {
         }
     }
 
+    /// What a sentry has to do about newcomers, and at what it then waits; `None` if it is to end.
+    fn look(&self, number: usize) -> Option<(Vec<Meet>, Vec<Watched>)> {
+        let mut lists = self.lists();
+        let sentry = lists.get_mut(number)?;
+        let mut parkings = sentry.look();
+        let (due, newcomers) = sentry.look_out();
+        parkings.extend(newcomers);
+        let has_ended = sentry.is_idle() || self.is_halted.load(Ordering::Relaxed);
+        sentry.used.clear();
+        if has_ended {
+            sentry.thread = None;
+        } else {
+            sentry.used.extend(parkings.iter().map(|(memory, ..)| Arc::as_ptr(memory)));
+        }
+        self.moved.notify_all();
+        (!has_ended).then_some((due, parkings))
+    }
+
     /// Sees to it that the sentry of that number is there.
     fn post(&'static self, lists: &mut [Sentry], number: usize) -> io::Result<()> {
         if lists[number].thread.is_none() && !self.is_halted.load(Ordering::Relaxed) {
@@ -242,7 +319,7 @@ impl Sentries {
     /// Sees to it that each alarm has a sentry.
     fn post_all(&'static self, lists: &mut [Sentry]) -> io::Result<()> {
         for number in 0..lists.len() {
-            if !lists[number].guarded.is_empty() {
+            if !lists[number].is_idle() {
                 self.post(lists, number)?;
             }
         }
@@ -294,6 +371,54 @@ pub(super) fn guard(
     drop(lists);
     sentries.give_orders();
     may_look
+}
+
+/// Wakes the lookouts of all processes.
+pub(crate) fn tell_lookouts(seatings: &FutexWord, reach: Reach) {
+    futex::wake(seatings, reach, futex::ALL);
+}
+
+/// Has this process look out for newcomers to a channel from now on; false if that can't be.
+pub(crate) fn look_out(memory: &Arc<Memory>, meet: Meet) -> bool {
+    if futex::most_words() == 0 {
+        return false;
+    }
+    let sentries = make_sentries();
+    let mut lists = sentries.lists();
+    if lists.iter().flat_map(|it| &it.lookouts).any(|it| Arc::ptr_eq(&it.memory, memory)) {
+        return true;
+    }
+    let has_room = |sentry: &Sentry| sentry.events() < most_events();
+    let number = lists.iter().position(has_room).unwrap_or(lists.len());
+    if number == lists.len() {
+        lists.push(Sentry::default());
+    }
+    let met = memory.header().seatings.load(Ordering::Acquire);
+    lists[number].lookouts.push(Lookout { memory: memory.clone(), meet, met });
+    if sentries.post(&mut lists, number).is_err() {
+        lists[number].lookouts.pop();
+        return false;
+    }
+    drop(lists);
+    sentries.give_orders();
+    true
+}
+
+/// Looks out for nobody there any more. When this returns, its memory is no longer used for that, unless a sentry
+/// called it.
+pub(crate) fn dismiss_lookout(memory: &Arc<Memory>) {
+    let Some(sentries) = sentries() else { return };
+    let mut lists = sentries.lists();
+    let is_it = |it: &mut Lookout| Arc::ptr_eq(&it.memory, memory);
+    let dismissed: Vec<_> = lists.iter_mut().flat_map(|it| it.lookouts.extract_if(.., is_it)).collect();
+    if dismissed.is_empty() {
+        return;
+    }
+    sentries.give_orders();
+    let is_used = |sentry: &Sentry| sentry.used.contains(&Arc::as_ptr(memory));
+    while !IS_SENTRY.get() && lists.iter().any(is_used) {
+        lists = sentries.moved.wait(lists).unwrap_or_else(PoisonError::into_inner);
+    }
 }
 
 /// Forgets an alarm of a channel, whatever it is armed for. After that it may be closed.
@@ -353,10 +478,16 @@ pub(crate) fn resume() {
     let Some(sentries) = sentries() else { return };
     let mut lists = sentries.lists();
     sentries.is_halted.store(false, Ordering::Relaxed);
-    if sentries.post_all(&mut lists).is_err() {
-        // Their owners arm them again, and are told then.
-        lists.iter().flat_map(|sentry| &sentry.guarded).for_each(|guarded| alarm::write(guarded.alarm));
+    if sentries.post_all(&mut lists).is_ok() {
+        return;
     }
+    // Their owners arm them again, and are told then.
+    lists.iter().flat_map(|sentry| &sentry.guarded).for_each(|guarded| alarm::write(guarded.alarm));
+    let lookouts = || lists.iter().flat_map(|sentry| &sentry.lookouts);
+    lookouts().for_each(Lookout::give_up);
+    let meets: Vec<_> = lookouts().map(|lookout| lookout.meet.clone()).collect();
+    drop(lists);
+    meets.iter().for_each(|meet| meet());
 }
 
 /// In the child of a fork: its parent's alarms are not its own. Nothing is freed, as a lock may be held

@@ -8,7 +8,7 @@ use super::seating::Seating;
 use super::{Receiver, Sender};
 use crate::channel::consumer::Receiving;
 use crate::channel::producer::Sending;
-use crate::channel::seats::keep_watch;
+use crate::channel::seats::{keep_watch, keep_watch_asleep};
 use crate::channel::{Plain, Shared};
 use crate::error::{HandleError, ReceiveError, SendError, WaitError};
 use crate::process::kill_point;
@@ -546,7 +546,7 @@ where
     }
 
     fn keep_watch(&self) -> bool {
-        keep_watch(self.shared)
+        keep_watch_asleep(self.shared)
     }
 
     fn barrier(&self) -> Barrier {
