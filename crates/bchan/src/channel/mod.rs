@@ -194,8 +194,6 @@ struct Shared {
     alarms: Alarms,
     /// How many seats had been taken when this process last looked whom to watch.
     seatings_seen: std::sync::atomic::AtomicU64,
-    /// How often this process had forked when it got a lookout for newcomers, and 1; 0 without one.
-    lookout: std::sync::atomic::AtomicU32,
 }
 
 impl Shared {
@@ -281,9 +279,8 @@ impl Channel {
 
     fn over(memory: Arc<Memory>, barrier: Barrier, tuning: Tuning, turns: Turns) -> Self {
         let seatings_seen = std::sync::atomic::AtomicU64::new(0);
-        let lookout = std::sync::atomic::AtomicU32::new(0);
         let alarms = Alarms::of(&memory);
-        Self { shared: Arc::new(Shared { memory, barrier, tuning, turns, alarms, seatings_seen, lookout }) }
+        Self { shared: Arc::new(Shared { memory, barrier, tuning, turns, alarms, seatings_seen }) }
     }
 
     /// Attaches to a channel that another process made, or this one, to wait there as `tuning` says.

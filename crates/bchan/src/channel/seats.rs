@@ -519,24 +519,18 @@ pub(super) fn keep_watch_asleep(shared: &Arc<Shared>) -> bool {
 
 /// Sees to it that this process has a lookout for those who come to the channel.
 fn post_lookout(shared: &Arc<Shared>) {
-    // The child of a fork has none yet.
-    let post = process::forks().wrapping_add(1);
-    if shared.lookout.load(std::sync::atomic::Ordering::Relaxed) == post {
-        return;
+    #[cfg(not(loom))]
+    if !shared.memory.asleep.has_lookout() {
+        let watched = Arc::downgrade(shared);
+        let meet = move || {
+            if let Some(shared) = watched.upgrade() {
+                watch_newcomers(&shared);
+            }
+        };
+        sentry::look_out(&shared.memory, Arc::new(meet));
     }
-    let watched = Arc::downgrade(shared);
-    let meet = move || {
-        if let Some(shared) = watched.upgrade() {
-            watch_newcomers(&shared);
-        }
-    };
-    if sentry::look_out(&shared.memory, std::sync::Arc::new(meet)) {
-        shared.lookout.store(post, std::sync::atomic::Ordering::Relaxed);
-    } else {
-        shared.memory.header().needs_rousing.store(1, Ordering::Relaxed);
-        // Forbids: a newcomer misses that it has to wake us, and we miss the newcomer.
-        fence(Ordering::SeqCst);
-    }
+    #[cfg(loom)]
+    let _ = shared;
 }
 
 /// Has the others watched who have come since the last call; true if there were any, for then there may be

@@ -28,6 +28,7 @@ use crate::layout::{
     ChannelHeader, FrameCounters, Geometry, Identity, LaneHeader, NOTE_BYTES, Seat, SharedHeader,
 };
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
+use crate::wait::Asleep;
 
 /// The memory of one channel. Everything in it stays where it is until the last `Arc` is gone.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Memory {
     segment: backing::Segment,
     /// A ring's second home, made when the ring is first used; `None` inside if refused.
     mirrors: Box<[OnceLock<Option<backing::Mirror>>]>,
+    /// Who waits there, of this process.
+    pub(crate) asleep: Asleep,
 }
 
 impl Memory {
@@ -79,7 +82,7 @@ impl Memory {
             return Err(ConfigError::OutOfMemory);
         }
         mirrors.extend((0..geometry.rings()).map(|_| OnceLock::new()));
-        Ok(Arc::new(Self { geometry, segment, mirrors: mirrors.into() }))
+        Ok(Arc::new(Self { geometry, segment, mirrors: mirrors.into(), asleep: Asleep::default() }))
     }
 
     /// Bytes of a page.

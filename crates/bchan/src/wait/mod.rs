@@ -1,6 +1,7 @@
 //! Waiting: spin a little, then park; nothing on the fast path of those who need not wait.
 
 mod alarm;
+mod asleep;
 mod barrier;
 mod broadcast;
 mod deadline;
@@ -18,6 +19,7 @@ mod tuning;
 
 pub(crate) use alarm::Alarms;
 pub use alarm::check_alarms;
+pub(crate) use asleep::{Asleep, Sleeper};
 pub use barrier::Barrier;
 pub(crate) use broadcast::Broadcast;
 pub use deadline::Deadline;

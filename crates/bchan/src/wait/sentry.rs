@@ -161,6 +161,7 @@ impl Sentry {
 
     /// What to do about those who came since the last call; and the words that tell of the next.
     fn look_out(&mut self) -> (Vec<Meet>, Vec<Watched>) {
+        self.lookouts.retain(|lookout| !lookout.memory.asleep.dismiss());
         let mut due = Vec::new();
         let mut watched = Vec::new();
         for lookout in &mut self.lookouts {
@@ -362,6 +363,7 @@ pub(super) fn guard(
             it.until = prepare();
         }
         None => {
+            memory.asleep.enter();
             let (until, turn, memory) = (prepare(), Turn::last(), memory.clone());
             guarded.push(Guarded { words, until, alarm, turn, memory });
         }
@@ -378,30 +380,40 @@ pub(crate) fn tell_lookouts(seatings: &FutexWord, reach: Reach) {
     futex::wake(seatings, reach, futex::ALL);
 }
 
-/// Has this process look out for newcomers to a channel from now on; false if that can't be.
-pub(crate) fn look_out(memory: &Arc<Memory>, meet: Meet) -> bool {
+/// Has this process look out for newcomers to a channel while anybody waits there; where that can't be, newcomers wake
+/// all who wait, from now on.
+pub(crate) fn look_out(memory: &Arc<Memory>, meet: Meet) {
+    let met = memory.header().seatings.load(Ordering::Acquire);
+    let lookout = Lookout { memory: memory.clone(), meet, met };
+    match post_lookout(lookout) {
+        Ok(()) => memory.asleep.set_lookout(),
+        Err(lookout) => lookout.give_up(),
+    }
+}
+
+fn post_lookout(lookout: Lookout) -> Result<(), Lookout> {
     if futex::most_words() == 0 {
-        return false;
+        return Err(lookout);
     }
     let sentries = make_sentries();
     let mut lists = sentries.lists();
-    if lists.iter().flat_map(|it| &it.lookouts).any(|it| Arc::ptr_eq(&it.memory, memory)) {
-        return true;
+    if lists.iter().flat_map(|it| &it.lookouts).any(|it| Arc::ptr_eq(&it.memory, &lookout.memory)) {
+        return Ok(());
     }
     let has_room = |sentry: &Sentry| sentry.events() < most_events();
     let number = lists.iter().position(has_room).unwrap_or(lists.len());
     if number == lists.len() {
         lists.push(Sentry::default());
     }
-    let met = memory.header().seatings.load(Ordering::Acquire);
-    lists[number].lookouts.push(Lookout { memory: memory.clone(), meet, met });
-    if sentries.post(&mut lists, number).is_err() {
-        lists[number].lookouts.pop();
-        return false;
+    if !alarm::has_room(&mut lists[number].lookouts) {
+        return Err(lookout);
     }
+    lists[number].lookouts.push(lookout);
+    let is_posted = sentries.post(&mut lists, number).is_ok();
+    let refused = lists[number].lookouts.pop_if(|_| !is_posted);
     drop(lists);
     sentries.give_orders();
-    true
+    refused.map_or(Ok(()), Err)
 }
 
 /// Looks out for nobody there any more. When this returns, its memory is no longer used for that, unless a sentry
@@ -430,6 +442,7 @@ pub(super) fn forget(memory: &Arc<Memory>, alarm: i32) {
         lists.iter_mut().flat_map(|sentry| sentry.guarded.extract_if(.., is_it)).collect();
     for guarded in &forgotten {
         guarded.leave();
+        memory.asleep.leave();
         if futex::most_words() == 0 {
             futex::wake(&guarded.words().state, Reach::Machine, futex::ALL);
         }

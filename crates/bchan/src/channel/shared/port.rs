@@ -15,7 +15,7 @@ use crate::process::kill_point;
 use crate::ring::intent::Witness;
 use crate::ring::vyukov::{Claim, NoSlot, Ring, Turns};
 use crate::sync::{Arc, Ordering, fence};
-use crate::wait::{Barrier, Deadline, Look, Point, Spin, Waiter, arm_until, park_until, wait_until};
+use crate::wait::{Barrier, Deadline, Look, Point, Sleeper, Spin, Waiter, arm_until, park_until, wait_until};
 
 /// A way to send to and receive from a shared ring that all threads can use at once.
 #[derive(Debug)]
@@ -461,7 +461,7 @@ impl Port {
             true => Look::Over(Err(SendError::Closed)),
             false => Look::of(self.ring.has_room(slots)),
         };
-        AtRing { shared: &self.shared, point: self.space(), look }
+        AtRing::new(&self.shared, self.space(), look)
     }
 
     /// One that waits where messages are told, until `look` says that it is over.
@@ -472,7 +472,7 @@ impl Port {
     where
         E: Copy + PartialEq + From<WaitError> + 'a,
     {
-        AtRing { shared: &self.shared, point: Point::Event(self.shared.arrivals()), look }
+        AtRing::new(&self.shared, Point::Event(self.shared.arrivals()), look)
     }
 
     /// One that waits until there is a message or the end, unless it has one.
@@ -528,6 +528,13 @@ struct AtRing<'a, F> {
     shared: &'a Arc<Shared>,
     point: Point<'a>,
     look: F,
+    _sleeper: Sleeper<'a>,
+}
+
+impl<'a, F> AtRing<'a, F> {
+    fn new(shared: &'a Arc<Shared>, point: Point<'a>, look: F) -> Self {
+        Self { shared, point, look, _sleeper: Sleeper::at(&shared.memory) }
+    }
 }
 
 impl<E, F> Waiter for AtRing<'_, F>
