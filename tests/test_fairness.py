@@ -501,7 +501,7 @@ def test_threads_that_select_and_tasks_share_the_messages(dtype: Any) -> None:
 
 
 class Waiting:
-    """A thread of this process, or of another, that makes one call, and tells over a pipe what came of it."""
+    """A thread of this process, or of another, that makes one call and says what came of it."""
 
     def __init__(self, kind: str, call: Callable[[], Any]) -> None:
         self.said, says = multiprocessing.Pipe(duplex=False)
@@ -524,9 +524,10 @@ class Waiting:
 
     def end(self) -> None:
         if self.process is None:
-            return self.thread.result()
-        self.process.join(DEADLINE)
-        assert self.process.exitcode == 0
+            self.thread.result()
+        else:
+            self.process.join(DEADLINE)
+            assert self.process.exitcode == 0
 
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -543,7 +544,9 @@ def next_said(waiting: Sequence[Waiting]) -> list[tuple[int, Any]]:
     return [(n, it.said.recv()) for n, it in enumerate(waiting) if it.said in ready]
 
 
-def line_up(ch: Any, kinds: Sequence[str], call: Callable[[int], Callable[[], Any]]) -> list[Waiting]:
+def line_up(
+    ch: Any, kinds: Sequence[str], call: Callable[[int], Callable[[], Any]]
+) -> list[Waiting]:
     waiting = [Waiting(kind, call(n)) for n, kind in enumerate(kinds)]
     for it in waiting:
         it.line_up(ch)

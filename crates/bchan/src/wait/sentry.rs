@@ -405,7 +405,7 @@ fn post_lookout(lookout: Lookout) -> Result<(), Lookout> {
     if number == lists.len() {
         lists.push(Sentry::default());
     }
-    if !alarm::has_room(&mut lists[number].lookouts) {
+    if lists[number].lookouts.try_reserve(1).is_err() {
         return Err(lookout);
     }
     lists[number].lookouts.push(lookout);
