@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from bchan import Channel, Closed, EndOfChannel, select
 from bchan._core import MOST_CASES
 from bchan._types import Mode
-from tests.support import DEADLINE, Task, until, until_parked
+from tests.support import DEADLINE, Task, together, until, until_parked
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 Made = tuple[Any, Any, Callable[[], object]]
@@ -127,6 +128,48 @@ def test_closing_races_with_messages_and_loses_none() -> None:
             task.result()
         closing.result()
         assert sorted(got) == list(range(20))
+
+
+def call_until_closed(handle: Any, call: str) -> None:
+    item = () if "receive" in call else (1,)
+    try:
+        while True:
+            getattr(handle, call)(*item)
+    except Closed as closed:
+        assert "closed" in str(closed)  # noqa: PT017
+
+
+def exchange(tx: Any, rx: Any, call: str) -> None:
+    """Give the calls something to do, for a while."""
+    with suppress(EndOfChannel):
+        for _ in range(5):
+            tx.try_send(1) if "receive" in call else rx.try_receive()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("call", ["receive", "try_receive", "send", "try_send"])
+def test_two_threads_may_close_a_handle_at_any_moment_of_the_calls_of_a_third(
+    mode: Mode, call: str
+) -> None:
+    one_by_one = threading.Lock()
+
+    def close(ch: Channel, handle: Any) -> None:
+        handle.close()
+        assert handle.closed
+        # Its place is free, whichever of the two has closed it.
+        if hasattr(handle, "send"):
+            assert ch.active_producers == 0
+        else:
+            with one_by_one:
+                ch.consumer().close()
+
+    for _ in range(60):
+        ch = Channel("u4", capacity=2, mode=mode)
+        tx, rx = ch.producer(), ch.consumer()
+        handle = rx if "receive" in call else tx
+        closing = partial(close, ch, handle)
+        using, other = partial(call_until_closed, handle, call), partial(exchange, tx, rx, call)
+        together([using, closing, closing, other])
 
 
 def test_a_signal_handler_may_close_what_its_thread_waits_with() -> None:

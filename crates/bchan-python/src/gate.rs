@@ -5,6 +5,7 @@
 //! | `CLOSED` | the handle was closed, for good |
 //! | generation | free for the next call in the process of that generation |
 //! | generation + `BUSY` | a call is under way |
+//! | generation + `CLOSING` | a thread closes the handle |
 //! | `FRESH` | never used, of a channel that processes share: the first who uses it has it |
 //!
 //! The generation grows when this process is forked, so a handle that came along is found out by
@@ -16,10 +17,10 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bchan::Interrupt;
 use pyo3::exceptions::PyRuntimeError;
@@ -31,12 +32,13 @@ use crate::errors::{Closed, Raise};
 
 const CLOSED: u32 = 0;
 const BUSY: u32 = 1;
-const FRESH: u32 = u32::MAX - 1;
+const CLOSING: u32 = 2;
+const FRESH: u32 = !(BUSY | CLOSING);
 /// In place of a generation: of a channel that any process may use.
 pub(crate) const ANYWHERE: u32 = 0;
 
-/// The state of a free handle in this process. Grows by 2 in the child of a fork.
-static GENERATION: AtomicU32 = AtomicU32::new(2);
+/// The state of a free handle in this process. Grows by 4 in the child of a fork.
+static GENERATION: AtomicU32 = AtomicU32::new(4);
 
 /// Has forks noticed from now on, also those that Python knows nothing of.
 pub(crate) fn watch_forks() {
@@ -56,7 +58,7 @@ pub(crate) fn watch_forks() {
         0
     }
     extern "C" fn in_child() {
-        GENERATION.fetch_add(2, Ordering::Relaxed);
+        GENERATION.fetch_add(4, Ordering::Relaxed);
         bchan::process::after_fork_in_child();
     }
     static WATCHED: std::sync::Once = std::sync::Once::new();
@@ -86,10 +88,18 @@ pub(crate) fn check_process(made_in: u32, what: &str) -> PyResult<()> {
     )))
 }
 
+/// A word for this thread that no other one has at the same time; not 0.
+fn this_thread() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| ptr::from_ref(here).addr())
+}
+
 /// Guards a handle's insides.
 pub(crate) struct Gate {
     state: AtomicU32,
     what: &'static str,
+    /// The thread whose call has marked the handle, or that closes it; 0 if none. Written by that thread.
+    marked_by: AtomicUsize,
     /// Whether a call is inside, marked or not. A call that is let in beside one shows that Python code ran
     /// where nothing was marked.
     #[cfg(debug_assertions)]
@@ -105,7 +115,6 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct Waiting {
     interrupt: Option<Arc<Interrupt>>,
-    thread: Option<ThreadId>,
     ending: Option<Ending>,
 }
 
@@ -137,6 +146,7 @@ impl Gate {
         Self {
             state: AtomicU32::new(state),
             what,
+            marked_by: AtomicUsize::new(0),
             is_closing: AtomicBool::new(false),
             waiting: Mutex::default(),
             left: Condvar::new(),
@@ -145,8 +155,10 @@ impl Gate {
         }
     }
 
-    /// How long closing a handle waits for the call of another thread that it ends.
+    /// How long closing a handle waits for the call of another thread.
     const LONGEST: Duration = Duration::from_secs(1);
+    /// How often it looks meanwhile whether a call that does not wait has ended.
+    const PAUSE: Duration = Duration::from_micros(100);
 
     /// Closes the handle under a call that waits, which then raises `Closed` and runs `ending` as it leaves; false
     /// if none waits. Returns once it has left, if it is another thread's and soon does.
@@ -164,24 +176,69 @@ impl Gate {
         }
         let mut waiting = self.waiting();
         let Some(interrupt) = waiting.interrupt.clone() else { return false };
-        self.is_closing.store(true, Ordering::Release);
-        let ending = Anywhere(ending());
-        let ending: Box<dyn FnOnce() + Send + 'a> = Box::new(move || ending.run());
-        // SAFETY: as the caller says.
-        waiting.ending =
-            Some(unsafe { std::mem::transmute::<Box<dyn FnOnce() + Send + 'a>, Ending>(ending) });
-        let is_anothers = waiting.thread != Some(thread::current().id());
+        // Of several threads that close it the first one says how.
+        if !self.is_closing.swap(true, Ordering::Release) {
+            let ending = Anywhere(ending());
+            let ending: Box<dyn FnOnce() + Send + 'a> = Box::new(move || ending.run());
+            // SAFETY: as the caller says.
+            waiting.ending =
+                Some(unsafe { std::mem::transmute::<Box<dyn FnOnce() + Send + 'a>, Ending>(ending) });
+        }
         drop(waiting);
         interrupt.raise();
-        if is_anothers {
-            detached(py, || self.wait_until_left());
-        }
+        self.wait_until_left(py);
         true
     }
 
-    fn wait_until_left(&self) {
+    /// Returns once the call under which the handle is closed has left, or the thread that closes it has done so, if
+    /// that is another thread and soon does.
+    #[cold]
+    pub(crate) fn wait_until_left(&self, py: Python<'_>) {
+        let since = Instant::now();
+        while self.state.load(Ordering::Acquire) & CLOSING != 0 && self.give_way(py, since) {}
+        if !self.is_home() || !self.is_closing() || self.is_marked_here() {
+            return;
+        }
         let is_inside = |waiting: &mut Waiting| waiting.interrupt.is_some();
-        drop(self.left.wait_timeout_while(self.waiting(), Self::LONGEST, is_inside));
+        detached(py, || drop(self.left.wait_timeout_while(self.waiting(), Self::LONGEST, is_inside)));
+    }
+
+    /// Has this thread close the handle if it is free: every call to come finds it closed. `end_closing` follows.
+    #[cold]
+    pub(crate) fn begin_closing(&self) -> bool {
+        let generation = generation();
+        // Acquire: sees what the last call did; pairs with the Release in `Pass::drop`.
+        let is_ours = self
+            .state
+            .compare_exchange(generation, generation | CLOSING, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+        if is_ours {
+            self.marked_by.store(this_thread(), Ordering::Relaxed);
+            #[cfg(debug_assertions)]
+            self.assert_free(self.is_occupied.load(Ordering::Relaxed));
+        }
+        is_ours
+    }
+
+    pub(crate) fn end_closing(&self) {
+        // Release: pairs with the Acquire in `wait_until_left`.
+        self.state.store(CLOSED, Ordering::Release);
+    }
+
+    /// Lets the call of another thread that keeps others out go on for a moment; false if there is none, or it takes
+    /// too long.
+    #[cold]
+    pub(crate) fn give_way(&self, py: Python<'_>, since: Instant) -> bool {
+        let is_anothers = self.is_home() && !self.is_marked_here();
+        if is_anothers && since.elapsed() < Self::LONGEST {
+            detached(py, || thread::sleep(Self::PAUSE));
+            return true;
+        }
+        false
+    }
+
+    fn is_marked_here(&self) -> bool {
+        self.marked_by.load(Ordering::Relaxed) == this_thread()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -190,6 +247,11 @@ impl Gate {
 
     fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
+    }
+
+    #[cfg(debug_assertions)]
+    fn assert_free(&self, is_occupied: bool) {
+        assert!(!is_occupied, "Python code ran inside of a call on a {} that had not marked it", self.what);
     }
 
     #[cold]
@@ -238,22 +300,17 @@ impl Gate {
         #[cfg(not(Py_GIL_DISABLED))]
         let is_ours = self.state.load(Ordering::Relaxed) == generation;
         #[cfg(debug_assertions)]
-        assert!(
-            !(is_ours && self.is_occupied.swap(true, Ordering::Relaxed)),
-            "Python code ran inside of a call on a {} that had not marked it",
-            self.what
-        );
+        self.assert_free(is_ours && self.is_occupied.swap(true, Ordering::Relaxed));
         // Made only if it is ours: dropping one ends the call.
         is_ours.then(|| Pass { gate: self, is_marked: cfg!(Py_GIL_DISABLED), has_waited: false })
     }
 
     /// Why no call can be let in.
     #[cold]
-    fn refusal(&self) -> PyErr {
+    pub(crate) fn refusal(&self) -> PyErr {
         let what = self.what;
         match self.state.load(Ordering::Relaxed) {
-            _ if self.is_closing() => self.closed(),
-            CLOSED => self.closed(),
+            _ if self.is_closed() => self.closed(),
             state => check_process(state & !BUSY, what).err().unwrap_or_else(|| {
                 PyRuntimeError::error(format!(
                     "this {what} is in use by another thread, or by the call that this one \
@@ -264,13 +321,16 @@ impl Gate {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == CLOSED || self.is_closing()
+        match self.state.load(Ordering::Relaxed) {
+            CLOSED => true,
+            state => state & CLOSING != 0 || self.is_closing(),
+        }
     }
 
     /// Whether the handle was made in this process.
     pub(crate) fn is_home(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
-        state == CLOSED || state == FRESH || state & !BUSY == generation()
+        state == CLOSED || state == FRESH || state & !(BUSY | CLOSING) == generation()
     }
 }
 
@@ -312,6 +372,7 @@ impl Entry for Pass<'_> {
     fn mark(&mut self) {
         let state = self.gate.state.load(Ordering::Relaxed) | BUSY;
         self.gate.state.store(state, Ordering::Relaxed);
+        self.gate.marked_by.store(this_thread(), Ordering::Relaxed);
         self.is_marked = true;
     }
 
@@ -319,7 +380,6 @@ impl Entry for Pass<'_> {
         let mut waiting = self.gate.waiting();
         self.has_waited = true;
         waiting.interrupt = Some(interrupt.clone());
-        waiting.thread = Some(thread::current().id());
         if self.gate.is_closing() { Err(self.gate.closed()) } else { Ok(()) }
     }
 
@@ -380,12 +440,6 @@ impl Pass<'_> {
         self.gate.left.notify_all();
         true
     }
-
-    /// Ends the call and every call to come.
-    pub(crate) fn close(mut self) {
-        self.is_marked = false;
-        self.gate.state.store(CLOSED, Ordering::Release);
-    }
 }
 
 impl Drop for Pass<'_> {
@@ -397,6 +451,7 @@ impl Drop for Pass<'_> {
             return;
         }
         if self.is_marked {
+            self.gate.marked_by.store(0, Ordering::Relaxed);
             let state = self.gate.state.load(Ordering::Relaxed) & !BUSY;
             self.gate.state.store(state, Ordering::Release);
         }

@@ -1,6 +1,7 @@
 //! What all handles are made of: the core's handle behind a gate, and what is open between two calls.
 
-use std::cell::UnsafeCell;
+use std::cell::{LazyCell, UnsafeCell};
+use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -138,27 +139,36 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// Closes it; `end` ends what is open, and gives what goes last, as that may run Python code. Closing
     /// twice is harmless.
     pub(crate) fn close<T>(&self, py: Python<'_>, end: impl FnOnce(&mut O) -> T) -> PyResult<()> {
-        if self.gate.close_fresh() {
-            // SAFETY: the gate is closed, and nobody is inside.
-            let core = unsafe { &mut *self.inner.get() }.core.take();
-            core.into_iter().for_each(H::close);
+        let (mut end, since) = (Some(end), LazyCell::new(Instant::now));
+        while !self.gate.is_closed() {
+            if self.gate.close_fresh() {
+                // SAFETY: the gate is closed, and nobody is inside.
+                let core = unsafe { &mut *self.inner.get() }.core.take();
+                core.into_iter().for_each(H::close);
+                return Ok(());
+            }
+            // SAFETY: the call that waits has borrowed this handle.
+            let is_left_to_a_call = unsafe {
+                self.gate.close_under_a_wait(py, || {
+                    let end = end.take();
+                    move || drop(end.map(|end| self.finish(end)))
+                })
+            };
+            if is_left_to_a_call {
+                return Ok(());
+            }
+            if self.gate.begin_closing() {
+                let ended = end.take().map(|end| self.finish(end));
+                self.gate.end_closing();
+                drop(ended);
+                return Ok(());
+            }
+            // Most often the call that is inside has not come to wait yet, or is about to leave.
+            if !self.gate.give_way(py, *since) {
+                return Err(self.gate.refusal());
+            }
         }
-        if self.gate.is_closed() {
-            return Ok(());
-        }
-        let mut end = Some(end);
-        // SAFETY: the call that waits has borrowed this handle.
-        let is_left_to_a_call = unsafe {
-            self.gate.close_under_a_wait(py, || {
-                let end = end.take();
-                move || drop(end.map(|end| self.finish(end)))
-            })
-        };
-        let Some(end) = end.filter(|_| !is_left_to_a_call) else { return Ok(()) };
-        let (pass, _) = self.enter()?;
-        let ended = self.finish(end);
-        pass.close();
-        drop(ended);
+        self.gate.wait_until_left(py);
         Ok(())
     }
 
