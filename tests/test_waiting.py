@@ -286,9 +286,13 @@ def test_main_thread_can_be_interrupted_by_another_thread(
         until_parked(ch)
         time.sleep(0.02)
         _thread.interrupt_main()  # sets the flag only: no signal is delivered
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
     task = Task(interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        rx.receive(timeout=DEADLINE)
-    task.result()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rx.receive(timeout=DEADLINE)
+        task.result()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
