@@ -63,7 +63,7 @@ def test_what_a_class_does_not_declare_cannot_be_installed() -> None:
         pass
 
     with pytest.raises(AttributeError, match="send"):
-        bchan._core.hot_methods(Undeclared, lambda name: str(getattr(Undeclared, name)))
+        bchan._core.hot_methods(Undeclared, "items", lambda name: str(getattr(Undeclared, name)))
 
 
 def test_the_build_tells_what_it_is() -> None:

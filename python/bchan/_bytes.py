@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from bchan import _core
 from bchan._awaiting import AwaitingReceiver, AwaitingSender
@@ -11,8 +12,8 @@ from bchan._handle import Handle
 from bchan._leaving import in_place
 
 
-@native(_core.bytes_methods)
-class BytesProducer(Handle, AwaitingSender, frames.Sending, frames.Reserving, _core.BytesProducer):
+@native("bytes")
+class BytesProducer(Handle, AwaitingSender, frames.Sending, frames.Reserving, _core.Producer):
     """A registered producer of bytes, from `Channel.producer`. One thread at a time may use it.
 
     Leaving a `with` block closes it; so does dropping the last reference.
@@ -28,6 +29,7 @@ class BytesProducer(Handle, AwaitingSender, frames.Sending, frames.Reserving, _c
     """
 
     __slots__ = ("_channel",)
+    _messages = "bytes"
 
     def batch(
         self, nbytes: int, timeout: float | None = None
@@ -58,14 +60,14 @@ class BytesProducer(Handle, AwaitingSender, frames.Sending, frames.Reserving, _c
         return in_place(begin, self._is_open, self.commit, self.abort)
 
 
-@native(_core.bytes_methods)
+@native("bytes")
 class BytesConsumer(
     Handle,
     AwaitingReceiver,
     frames.Receiving,
     frames.ReceivingInto,
     frames.Peeking,
-    _core.BytesConsumer,
+    _core.Consumer,
 ):
     """The consumer of a channel of bytes, from `Channel.consumer`. One thread at a time may use it.
 
@@ -85,6 +87,11 @@ class BytesConsumer(
     """
 
     __slots__ = ("_channel",)
+    _messages = "bytes"
+
+    if TYPE_CHECKING:
+
+        def __next__(self) -> bytes: ...
 
     def batches(self, n: int) -> Iterator[list[bytes]]:
         """Iterate over batches of what is there, until the end of the channel.

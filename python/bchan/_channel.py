@@ -23,7 +23,7 @@ _DEFAULT_TUNING = Tuning()
 DEFAULT_MAX_PRODUCERS = {"spsc": 1, "mpsc": 64, "spmc": 1, "mpmc": _core.MAX_PRODUCERS}
 
 
-@native(_core.hot_methods)
+@native("items")
 class Channel(
     Closing,
     AwaitingSender,
@@ -333,7 +333,7 @@ class _FramedChannel(Channel):
         return f"{len(self)} in {self.capacity} slots"
 
 
-@native(_core.bytes_methods)
+@native("bytes")
 class BytesChannel(  # type: ignore[misc]  # other messages than its base's
     frames.Sending, frames.Receiving, frames.ReceivingInto, _FramedChannel
 ):
@@ -386,7 +386,7 @@ class BytesChannel(  # type: ignore[misc]  # other messages than its base's
         return "bytes"
 
 
-@native(_core.pickled_methods)
+@native("pickled")
 class PickledChannel(  # type: ignore[misc]  # sends what its base sends, and any iterable
     pickled.Sending, pickled.Receiving, _FramedChannel
 ):

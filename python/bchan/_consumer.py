@@ -13,7 +13,7 @@ from bchan._leaving import in_place
 from bchan._types import Array
 
 
-@native(_core.hot_methods)
+@native("items")
 class Consumer(
     Handle,
     AwaitingReceiver,

@@ -1,9 +1,10 @@
 """What all handles have in common, of whatever messages."""
 
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, cast
 
 from bchan import _core, _handover, _lines, _sharing
 from bchan._leaving import Closing
+from bchan._types import Messages
 
 if TYPE_CHECKING:
     from bchan._channel import Channel
@@ -34,10 +35,11 @@ class Handle(Closing):
 
     __slots__ = ()
     _channel: "Channel | None"
+    _messages: ClassVar[Messages] = "items"
 
     def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
         """Register; see `Channel.producer` and `Channel.consumer`."""
-        self = super().__new__(cls, channel, ticket)  # type: ignore[call-arg]
+        self = super().__new__(cls, channel, ticket, cls._messages)  # type: ignore[call-arg]
         # With it the handle is passed to another process.
         self._channel = channel if channel.shared else None  # type: ignore[misc]
         return self

@@ -12,8 +12,8 @@ from bchan._handle import Handle
 from bchan._leaving import in_place
 
 
-@native(_core.pickled_methods)
-class PickledProducer(Handle, AwaitingSender, pickled.Sending, _core.PickledProducer):
+@native("pickled")
+class PickledProducer(Handle, AwaitingSender, pickled.Sending, _core.Producer):
     """A registered producer of pickled objects, from `Channel.producer`. One thread at a time.
 
     Leaving a `with` block closes it; so does dropping the last reference.
@@ -29,10 +29,11 @@ class PickledProducer(Handle, AwaitingSender, pickled.Sending, _core.PickledProd
     """
 
     __slots__ = ("_channel",)
+    _messages = "pickled"
 
 
-@native(_core.pickled_methods)
-class PickledConsumer(Handle, AwaitingReceiver, pickled.Receiving, _core.PickledConsumer):
+@native("pickled")
+class PickledConsumer(Handle, AwaitingReceiver, pickled.Receiving, _core.Consumer):
     """The consumer of a channel of pickled objects, from `Channel.consumer`. One thread at a time.
 
     Iterating over it gives one object after the other and stops when the last producer has closed
@@ -53,6 +54,7 @@ class PickledConsumer(Handle, AwaitingReceiver, pickled.Receiving, _core.Pickled
     """
 
     __slots__ = ("_channel",)
+    _messages = "pickled"
 
     def batches(self, n: int) -> Iterator[list[Any]]:
         """Iterate over batches of what is there, until the end of the channel.

@@ -12,7 +12,7 @@ from bchan._leaving import in_place
 from bchan._types import Array
 
 
-@native(_core.hot_methods)
+@native("items")
 class Producer(Handle, AwaitingSender, items.Sending, items.Reserving, _core.Producer):
     """A registered producer, from `Channel.producer`. One thread at a time may use it.
 

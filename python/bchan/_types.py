@@ -14,3 +14,5 @@ Array: TypeAlias = np.ndarray[tuple[int], np.dtype[_Item]]
 Mode = Literal["spsc", "mpsc", "spmc", "mpmc"]
 Bytes: TypeAlias = "Buffer | np.ndarray[Any, Any]"
 """Anything that has a buffer."""
+Messages = Literal["items", "bytes", "pickled"]
+"""What messages are: items or objects of this process, bytes, objects for any process."""

@@ -48,6 +48,39 @@ pub(crate) struct Channel {
     is_pickled: bool,
 }
 
+/// What messages are, which says how they are sent and received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Messages {
+    Items,
+    Bytes,
+    Pickled,
+}
+
+impl Messages {
+    /// How errors call them.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Items => "items or objects",
+            Self::Bytes => "bytes",
+            Self::Pickled => "objects for any process",
+        }
+    }
+}
+
+/// By the names that the package has for them.
+impl<'a, 'py> FromPyObject<'a, 'py> for Messages {
+    type Error = PyErr;
+
+    fn extract(name: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match name.extract::<&str>()? {
+            "items" => Ok(Self::Items),
+            "bytes" => Ok(Self::Bytes),
+            "pickled" => Ok(Self::Pickled),
+            other => Err(must_be("messages", "'items', 'bytes' or 'pickled'", format!("{other:?}"))),
+        }
+    }
+}
+
 /// `sent, received, waits, wakes, spins, time_parked, abandoned, deaths, bytes_mapped, mirrored, barrier`
 type StatsTuple = (u64, u64, u64, u64, u64, f64, u64, u64, u64, bool, &'static str);
 
@@ -58,28 +91,29 @@ impl Channel {
         Ok(&self.core)
     }
 
-    /// The same, of a channel whose messages are items.
-    pub(crate) fn core_of_items(&self) -> PyResult<&bchan::Channel> {
+    /// What its messages are.
+    pub(crate) fn messages(&self) -> Messages {
         match self.core.is_framed() {
-            false => self.core(),
-            true => Err(PyTypeError::error("channel must be of items or objects, got one of bytes")),
+            false => Messages::Items,
+            true if self.is_pickled => Messages::Pickled,
+            true => Messages::Bytes,
         }
     }
 
-    /// The same, of a channel whose messages are bytes.
-    pub(crate) fn framed_core(&self) -> PyResult<&bchan::Channel> {
-        match self.core.is_framed() && !self.is_pickled {
-            true => self.core(),
-            false => Err(PyTypeError::error("channel must be of bytes, got one of items or objects")),
+    /// Refuses a class of handles for other messages.
+    pub(crate) fn check_messages(&self, wanted: Option<Messages>) -> PyResult<()> {
+        let found = self.messages();
+        match wanted.filter(|&wanted| wanted != found) {
+            None => Ok(()),
+            Some(wanted) => {
+                let (wanted, found) = (wanted.name(), found.name());
+                Err(PyTypeError::error(format!("channel must be of {wanted}, got one of {found}")))
+            }
         }
     }
 
-    /// The same, of a channel whose messages are objects for any process.
-    pub(crate) fn pickled_core(&self) -> PyResult<&bchan::Channel> {
-        match self.is_pickled {
-            true => self.core(),
-            false => Err(PyTypeError::error("channel must be of objects for any process, got another")),
-        }
+    pub(crate) fn is_pickled(&self) -> bool {
+        self.is_pickled
     }
 
     pub(crate) fn descr(&self) -> &Py<PyArrayDescr> {
@@ -435,12 +469,7 @@ impl Channel {
 
     /// What stands for the item in the calls that send: an object for any process is encoded once.
     fn _encode<'py>(&self, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match self.is_pickled {
-            true => {
-                Ok(Bound::new(item.py(), pickled::Encoding::of(item.as_borrowed(), self.most())?)?.into_any())
-            }
-            false => Ok(item),
-        }
+        if self.is_pickled { pickled::Encoding::made(&item, self.most()) } else { Ok(item) }
     }
 
     /// The same for a batch of such objects: messages, and how many objects each has. None of others.

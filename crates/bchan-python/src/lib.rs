@@ -17,6 +17,7 @@ mod gaps;
 mod gate;
 mod handle;
 mod item;
+mod items;
 mod made;
 mod memory;
 mod methods;
@@ -52,21 +53,9 @@ mod _core {
     #[pymodule_export]
     use crate::errors::{ChannelError, Closed, EndOfChannel};
     #[pymodule_export]
-    use crate::frames::consumer::BytesConsumer;
-    #[pymodule_export]
-    use crate::frames::producer::BytesProducer;
-    #[pymodule_export]
-    use crate::methods::bytes_methods;
-    #[pymodule_export]
     use crate::methods::hot_methods;
     #[pymodule_export]
-    use crate::methods::pickled_methods;
-    #[pymodule_export]
     use crate::passing::{Handover, has_unused_handles};
-    #[pymodule_export]
-    use crate::pickled::consumer::PickledConsumer;
-    #[pymodule_export]
-    use crate::pickled::producer::PickledProducer;
     #[pymodule_export]
     use crate::pickled::sending::Encoding;
     #[pymodule_export]

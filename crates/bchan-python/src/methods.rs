@@ -16,16 +16,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use pyo3::{Borrowed, PyClass};
 
-use crate::arguments::Arguments;
-use crate::channel::Channel;
+use crate::channel::{Channel, Messages};
 use crate::consumer::Consumer;
 use crate::detached::HangUnlessPanicking;
 use crate::errors::Raise;
-use crate::frames::consumer::BytesConsumer;
-use crate::frames::producer::BytesProducer;
 use crate::memory::out_of_memory;
-use crate::pickled::consumer::PickledConsumer;
-use crate::pickled::producer::PickledProducer;
 use crate::producer::Producer;
 use crate::queue::Queue;
 
@@ -169,196 +164,29 @@ const fn definition(name: &'static CStr, (function, flags): (PyMethodDefPointer,
 
 type Methods<const N: usize> = [Method; N];
 
-/// The methods of those who send, which do it by the functions of `$by`, a trait or a module.
-macro_rules! sending {
-    ($class:ty, $by:ident, $item:literal) => {
-        [
-            definition(
-                c"send",
-                method_kw!($class, |_py, this, arguments| {
-                    let (item, timeout) = arguments.item_and_timeout("send", $item)?;
-                    $by::send(this.get(), item, timeout).map(|()| none())
-                }),
-            ),
-            definition(
-                c"try_send",
-                method_o!($class, |_py, this, item| $by::try_send(this.get(), item).map(boolean)),
-            ),
-            definition(
-                c"send_batch",
-                method_kw!($class, |_py, this, arguments| {
-                    let (batch, timeout) = arguments.item_and_timeout("send_batch", "batch")?;
-                    $by::send_batch(this.get(), batch, timeout).map(|()| none())
-                }),
-            ),
-            definition(
-                c"try_send_batch",
-                method_o!($class, |_py, this, batch| $by::try_send_batch(this.get(), batch).map(number)),
-            ),
-            definition(
-                c"_send_ready",
-                method_o!($class, |_py, this, item| {
-                    if may_go_on() { $by::send_ready(this.get(), item) } else { Ok(boolean(false)) }
-                }),
-            ),
-        ]
-    };
-}
+mod tables;
 
-/// The methods of those who receive, which do it by the functions of the trait `$by`.
-macro_rules! receiving {
-    ($class:ty, $by:ident) => {
-        [
-            definition(
-                c"receive",
-                method_kw!($class, |py, this, arguments| {
-                    $by::receive(this.get(), py, arguments.timeout("receive")?)
-                }),
-            ),
-            definition(
-                c"try_receive",
-                method_kw!($class, |py, this, arguments| {
-                    let default = arguments.optional("try_receive", 0, "default")?;
-                    let object = $by::try_receive(this.get(), py)?;
-                    match object.is_null() {
-                        false => Ok(object),
-                        true => Ok(default.map_or_else(none, |default| default.to_owned().into_ptr())),
-                    }
-                }),
-            ),
-            definition(
-                c"receive_batch",
-                method_kw!($class, |_py, this, arguments| {
-                    let (n, timeout) = arguments.item_and_timeout("receive_batch", "n")?;
-                    $by::receive_batch(this.get(), n, timeout).map(Bound::into_ptr)
-                }),
-            ),
-            definition(
-                c"try_receive_batch",
-                method_o!($class, |_py, this, n| $by::try_receive_batch(this.get(), n).map(Bound::into_ptr)),
-            ),
-            definition(
-                c"_receive_ready",
-                method_noargs!($class, |py, this| {
-                    let is_ready = may_go_on();
-                    let object = if is_ready { $by::receive_ready(this.get(), py)? } else { ptr::null_mut() };
-                    Ok(if object.is_null() { nothing() } else { object })
-                }),
-            ),
-        ]
-    };
-}
-
-mod frames;
-mod items;
-mod pickled;
-
-static QUEUE: Methods<4> = [
-    definition(
-        c"put",
-        method_kw!(Queue, |_py, this, arguments| {
-            if let Some(item) = arguments.alone()
-                && this.get().put_quickly(item)
-            {
-                return Ok(none());
-            }
-            let [item, block, timeout] = arguments.named("put", ["item", "block", "timeout"])?;
-            let item = item.ok_or_else(|| PyTypeError::error("put() needs an item"))?;
-            let block = block.map_or(Ok(true), |block| block.is_truthy())?;
-            this.get().put(item, block, timeout.filter(|timeout| !timeout.is_none())).map(|()| none())
-        }),
-    ),
-    definition(
-        c"put_nowait",
-        method_o!(Queue, |_py, this, item| {
-            if this.get().put_quickly(item) {
-                return Ok(none());
-            }
-            this.get().put(item, false, None).map(|()| none())
-        }),
-    ),
-    definition(
-        c"get",
-        method_kw!(Queue, |py, this, arguments| {
-            if arguments.is_empty() {
-                let object = this.get().get_quickly();
-                if !object.is_null() {
-                    return Ok(object);
-                }
-            }
-            let [block, timeout] = arguments.named("get", ["block", "timeout"])?;
-            let block = block.map_or(Ok(true), |block| block.is_truthy())?;
-            this.get().get(py, block, timeout.filter(|timeout| !timeout.is_none()))
-        }),
-    ),
-    definition(
-        c"get_nowait",
-        method_noargs!(Queue, |py, this| {
-            let object = this.get().get_quickly();
-            if object.is_null() { this.get().get(py, false, None) } else { Ok(object) }
-        }),
-    ),
-];
-
-/// Tables of methods, of one class.
-type Tables = Vec<&'static [Method]>;
-
-/// Sets the hot methods of a class of producers, consumers, channels or queues on it. `text_of` gives the
-/// signature and the docstring of a name.
+/// Sets the hot methods of a class of producers, consumers, channels or queues on it, those for such messages.
+/// `text_of` gives the signature and the docstring of a name.
 #[pyfunction]
-pub(crate) fn hot_methods(class: &Bound<'_, PyType>, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
-    let tables: Tables = match () {
-        () if class.is_subclass_of::<Producer>()? => vec![&items::PRODUCER_SENDING, &items::PRODUCER_CLAIMS],
-        () if class.is_subclass_of::<Consumer>()? => {
-            vec![&items::CONSUMER_RECEIVING, &items::CONSUMER_INTO, &items::CONSUMER_VIEWS]
+pub(crate) fn hot_methods(
+    class: &Bound<'_, PyType>,
+    messages: Messages,
+    text_of: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let of_messages = messages as usize;
+    let tables = match () {
+        () if class.is_subclass_of::<Producer>()? => tables::OF_PRODUCERS[of_messages],
+        () if class.is_subclass_of::<Consumer>()? => tables::OF_CONSUMERS[of_messages],
+        () if class.is_subclass_of::<Channel>()? => tables::OF_CHANNELS[of_messages],
+        () if class.is_subclass_of::<Queue>()? => tables::OF_QUEUES,
+        () => {
+            return Err(PyTypeError::error(format!(
+                "class must be of producers, consumers, channels or queues, got {class}"
+            )));
         }
-        () if class.is_subclass_of::<Channel>()? => {
-            vec![&items::CHANNEL_SENDING, &items::CHANNEL_RECEIVING, &items::CHANNEL_INTO]
-        }
-        () if class.is_subclass_of::<Queue>()? => vec![&QUEUE],
-        () => return Err(refusal(class, "producers, consumers, channels or queues")),
     };
-    set(class, tables, text_of)
-}
-
-/// Sets the hot methods of a class of producers, consumers or channels of bytes on it.
-#[pyfunction]
-pub(crate) fn bytes_methods(class: &Bound<'_, PyType>, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
-    let tables: Tables = match () {
-        () if class.is_subclass_of::<BytesProducer>()? => {
-            vec![&frames::PRODUCER_SENDING, &frames::PRODUCER_CLAIMS]
-        }
-        () if class.is_subclass_of::<BytesConsumer>()? => {
-            vec![&frames::CONSUMER_RECEIVING, &frames::CONSUMER_INTO, &frames::CONSUMER_VIEWS]
-        }
-        () if class.is_subclass_of::<Channel>()? => {
-            vec![&frames::CHANNEL_SENDING, &frames::CHANNEL_RECEIVING, &frames::CHANNEL_INTO]
-        }
-        () => return Err(refusal(class, "producers, consumers or channels")),
-    };
-    set(class, tables, text_of)
-}
-
-/// Sets the hot methods of a class of producers, consumers or channels of pickled objects on it.
-#[pyfunction]
-pub(crate) fn pickled_methods(class: &Bound<'_, PyType>, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
-    let tables: Tables = match () {
-        () if class.is_subclass_of::<PickledProducer>()? => vec![&pickled::PRODUCER_SENDING],
-        () if class.is_subclass_of::<PickledConsumer>()? => vec![&pickled::CONSUMER_RECEIVING],
-        () if class.is_subclass_of::<Channel>()? => {
-            vec![&pickled::CHANNEL_SENDING, &pickled::CHANNEL_RECEIVING]
-        }
-        () => return Err(refusal(class, "producers, consumers or channels")),
-    };
-    set(class, tables, text_of)
-}
-
-fn refusal(class: &Bound<'_, PyType>, what: &str) -> PyErr {
-    PyTypeError::error(format!("class must be of {what}, got {class}"))
-}
-
-fn set(class: &Bound<'_, PyType>, tables: Tables, text_of: &Bound<'_, PyAny>) -> PyResult<()> {
-    for method in tables.into_iter().flatten() {
+    for method in tables.iter().copied().flatten() {
         let name = method.name.to_string_lossy();
         let text = CString::new(text_of.call1((&*name,))?.extract::<String>()?)?;
         // Both stay for ever, as a class may.

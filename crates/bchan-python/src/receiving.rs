@@ -338,12 +338,12 @@ pub(crate) trait Inlet {
     }
 
     #[inline(always)]
-    fn try_receive_into(&self, buffer: Borrowed<'_, '_, PyAny>) -> PyResult<usize> {
+    fn try_receive_into(&self, buffer: Borrowed<'_, '_, PyAny>) -> PyResult<Option<usize>> {
         self.item().as_array("try_receive_into")?;
         let (py, items) = (buffer.py(), buffer_to_fill(buffer, self.item())?);
         self.receive_with(py, |call| match call.fill(py, &items) {
             0 if call.handle.is_ended() => Err(end_of_channel()),
-            received => Ok(received),
+            received => Ok(Some(received)),
         })
     }
 

@@ -11,17 +11,11 @@ use pyo3::prelude::*;
 
 use crate::arguments::Timeout;
 use crate::channel::Channel;
-use crate::consumer::Consumer;
+use crate::consumer::{self, Consumer};
 use crate::detached::detached;
 use crate::errors::{Raise, from_handle};
-use crate::frames::consumer::BytesConsumer;
-use crate::frames::producer::BytesProducer;
-use crate::frames::sending::FrameOutlet;
 use crate::gate::{Entry, Pass, generation};
-use crate::pickled::consumer::PickledConsumer;
-use crate::pickled::producer::PickledProducer;
-use crate::pickled::sending::len_of;
-use crate::producer::Producer;
+use crate::producer::{self, Producer};
 
 /// One that is waited for, and that no other thread may use meanwhile.
 struct Seat<'a> {
@@ -55,12 +49,14 @@ impl<'a> Seat<'a> {
 
     fn to_send(who: &'a Bound<'_, PyAny>, len: usize) -> PyResult<Self> {
         if let Ok(producer) = who.cast::<Producer>() {
-            let (pass, tx) = producer.get().enter_to_send()?;
-            return Ok(Self::of((pass, End::Producer(tx))));
-        }
-        if let Some(handle) = frame_producer(who) {
-            let (pass, tx) = handle?;
-            return Ok(Self::of((pass, End::FrameProducer(tx, len))));
+            return Ok(Self::of(match &producer.get().end {
+                producer::End::Items(end) => {
+                    end.reserving.handle.enter_idle().map(|(pass, tx)| (pass, End::Producer(tx)))
+                }
+                producer::End::Frames(end) => {
+                    end.reserving.handle.enter_idle().map(|(pass, tx)| (pass, End::FrameProducer(tx, len)))
+                }
+            }?));
         }
         let channel = channel(who)?;
         if channel.is_framed() {
@@ -73,11 +69,13 @@ impl<'a> Seat<'a> {
 
     fn to_receive(who: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(consumer) = who.cast::<Consumer>() {
-            let (pass, rx) = consumer.get().handle.enter_idle()?;
-            return Ok(Self::of((pass, End::Consumer(rx))));
-        }
-        if let Some(handle) = frame_consumer(who) {
-            let (pass, rx) = handle?;
+            let (pass, rx) = match &consumer.get().end {
+                consumer::End::Items(end) => {
+                    return end.handle.enter_idle().map(|(pass, rx)| Self::of((pass, End::Consumer(rx))));
+                }
+                consumer::End::Bytes(end) => end.handle.enter_idle()?,
+                consumer::End::Pickled(end) => end.handle.enter_idle()?,
+            };
             return Ok(Self::of((pass, End::FrameConsumer(rx))));
         }
         let channel = channel(who)?;
@@ -103,31 +101,10 @@ impl<'a> Seat<'a> {
     }
 }
 
-type Entered<'a, H> = PyResult<(Pass<'a>, &'a mut H)>;
-
-/// The handle of a producer of messages of any length, if that is one.
-fn frame_producer<'a>(who: &'a Bound<'_, PyAny>) -> Option<Entered<'a, FrameProducer>> {
-    if let Ok(producer) = who.cast::<BytesProducer>() {
-        return Some(producer.get().reserving.handle.enter_idle());
-    }
-    who.cast::<PickledProducer>().ok().map(|producer| producer.get().handle.enter_idle())
-}
-
-/// The same of a consumer.
-fn frame_consumer<'a>(who: &'a Bound<'_, PyAny>) -> Option<Entered<'a, FrameConsumer>> {
-    if let Ok(consumer) = who.cast::<BytesConsumer>() {
-        return Some(consumer.get().handle.enter_idle());
-    }
-    who.cast::<PickledConsumer>().ok().map(|consumer| consumer.get().handle.enter_idle())
-}
-
 /// How many bytes the message has, if its sender waits for so many.
 fn size_of(who: &Bound<'_, PyAny>, message: &Bound<'_, PyAny>) -> PyResult<usize> {
-    if let Ok(producer) = who.cast::<BytesProducer>() {
-        return producer.get().len_of(Some(message.as_borrowed()));
-    }
-    if let Ok(producer) = who.cast::<PickledProducer>() {
-        return len_of(producer.get(), Some(message.as_borrowed()));
+    if let Ok(producer) = who.cast::<Producer>() {
+        return producer.get().size_of(Some(message));
     }
     match who.cast::<Channel>() {
         Ok(channel) if channel.get().is_framed() => channel.get().size_of(Some(message)),

@@ -10,16 +10,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from bchan import _core
+from bchan._types import Messages
+
 _Class = TypeVar("_Class", bound=type)
-Install = Callable[[type, Callable[[str], str]], None]
-"""Sets the native methods of a class, each with a text that is asked for by its name."""
 
 
-def native(install: Install) -> Callable[[_Class], _Class]:
-    """Put native methods in place of the functions that a class declares."""
+def native(messages: Messages) -> Callable[[_Class], _Class]:
+    """Put the native methods for such messages in place of the functions that a class declares."""
 
     def decorate(class_: _Class) -> _Class:
-        install(class_, lambda name: _text_of(getattr(class_, name)))
+        _core.hot_methods(class_, messages, lambda name: _text_of(getattr(class_, name)))
         return class_
 
     return decorate

@@ -10,7 +10,7 @@ from bchan._calls.queue import Passing
 T = TypeVar("T")
 
 
-@native(_core.hot_methods)
+@native("items")
 class SimpleQueue(Passing[T], _core.Queue[T]):
     """Drop-in for `queue.SimpleQueue`: a queue without limit, and without `join`.
 
@@ -33,7 +33,7 @@ class SimpleQueue(Passing[T], _core.Queue[T]):
         return self.qsize() == 0
 
 
-@native(_core.hot_methods)
+@native("items")
 class Queue(Passing[T], _core.Queue[T]):
     """Drop-in for `queue.Queue`: first in, first out, between any number of threads.
 

@@ -4,8 +4,7 @@
 //! channel, and the handles' classes.
 
 pub(crate) mod buffer;
-pub(crate) mod consumer;
+pub(crate) mod ends;
 pub(crate) mod lease;
-pub(crate) mod producer;
 pub(crate) mod receiving;
 pub(crate) mod sending;

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use bchan::{FrameConsumer, ReceivingFrames};
 use pyo3::exceptions::PyMemoryError;
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::PACKED;
@@ -16,14 +15,14 @@ use crate::call::Patience;
 use crate::channel::Channel;
 use crate::detached::Attached;
 use crate::errors::checked_alarm;
+use crate::frames::ends::consumer_of;
 use crate::frames::lease;
 use crate::frames::sending::FrameCall;
 use crate::gate::{Entry, Pass};
 use crate::handle::{self, Handle, Open};
-use crate::made::{Made, list};
+use crate::made::list;
 use crate::memory::NewList;
-use crate::passing::{Handover, Passed, registered};
-use crate::receiving::next;
+use crate::passing::Passed;
 
 /// What is under way between two calls.
 #[derive(Default)]
@@ -48,11 +47,53 @@ type Inner = handle::Inner<FrameConsumer, Underway>;
 
 /// The consumer of a channel of pickled objects. Its hot methods are set by `methods`.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
-pub(crate) struct PickledConsumer {
+pub(crate) struct Consumer {
     pub(crate) handle: Handle<FrameConsumer, Underway>,
 }
 
-impl PickledConsumer {
+impl Consumer {
+    pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
+        Ok(Self { handle: consumer_of(py, channel, ticket, Underway::default())? })
+    }
+
+    pub(crate) fn arm(&self, alarm: i32) -> PyResult<bool> {
+        let (_pass, inner) = self.handle.enter()?;
+        checked_alarm(!inner.open.list.is_empty() || inner.core.as_mut().is_none_or(|rx| rx.arm(alarm)))
+    }
+
+    pub(crate) fn must_look(&self) -> bool {
+        self.handle.must_look(|rx, underway| !underway.list.is_empty() || rx.must_look())
+    }
+
+    /// Ends the view, if one is open, and takes its message off the channel, or leaves it.
+    pub(crate) fn end_view(&self, is_done: bool) -> PyResult<()> {
+        if self.handle.is_closed() {
+            return Ok(());
+        }
+        let (pass, inner) = self.handle.enter()?;
+        let Some(objects) = inner.open.viewed.take() else { return Ok(()) };
+        let (rx, underway) = inner.both()?;
+        let mut skipped = None;
+        if is_done {
+            skipped = skip(rx, &mut underway.list, objects);
+        } else if underway.list.is_empty() {
+            rx.hand_back();
+        }
+        // The object goes last: that may run Python code, which then meets a handle at rest.
+        drop(pass);
+        drop(skipped);
+        Ok(())
+    }
+
+    /// Claims the next message for the next call that receives, waiting for it.
+    pub(crate) fn await_hold(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+        let mut patience = Patience::new(timeout);
+        while !self.hold()? {
+            self.wait(py, "hold", &mut patience)?;
+        }
+        Ok(())
+    }
+
     /// Refuses to go on after Python code has run that may have forked, in the child.
     fn check_home(&self) -> PyResult<()> {
         let gate = &self.handle.gate;
@@ -115,7 +156,7 @@ impl PickledConsumer {
     }
 
     /// Shows the next message, waiting for it.
-    fn await_look<'py>(&self, py: Python<'py>, timeout: Timeout) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn await_look<'py>(&self, py: Python<'py>, timeout: Timeout) -> PyResult<Bound<'py, PyAny>> {
         let mut patience = Patience::new(timeout);
         loop {
             if let Some(object) = self.look(py)? {
@@ -216,7 +257,7 @@ fn skip(rx: &mut FrameConsumer, list: &mut VecDeque<Attached>, objects: usize) -
     skipped
 }
 
-impl PickledInlet for PickledConsumer {
+impl PickledInlet for Consumer {
     #[inline(always)]
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Taken<'py>>> {
         let (pass, inner) = self.handle.enter()?;
@@ -253,102 +294,5 @@ impl PickledInlet for PickledConsumer {
     fn is_ended(&self, _py: Python<'_>) -> PyResult<bool> {
         let (_pass, inner) = self.handle.enter()?;
         Ok(inner.core.as_mut().is_some_and(ReceivingFrames::is_ended))
-    }
-}
-
-#[pymethods]
-impl PickledConsumer {
-    #[new]
-    #[pyo3(signature = (channel, ticket=None))]
-    fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
-        let core = channel.pickled_core()?;
-        let take = |ticket| core.frame_consumer_of(ticket);
-        let register = || registered(ticket, || core.frame_consumer(), take);
-        Ok(Self { handle: Handle::new(py, channel, Underway::default(), register)? })
-    }
-
-    /// `(seat, word)`, with which another process takes this handle over that was never used.
-    #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
-        self.handle.ticket(child, is_lent).map(Made)
-    }
-
-    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
-    fn _adopt(&self, now: bool) -> PyResult<()> {
-        self.handle.adopt(now)
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.handle.traverse(visit)
-    }
-
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        next(py, self.receive(py, Timeout::Never))
-    }
-
-    /// Closes this handle; the next consumer goes on where it was. Closing twice is harmless.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.close(py, std::mem::take)
-    }
-
-    /// Shows the next message, waiting for it; it stays in the channel until `_end_view`.
-    fn _view<'py>(&self, py: Python<'py>, timeout: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.await_look(py, Timeout::extract(timeout.as_borrowed())?)
-    }
-
-    /// Ends the view, if one is open, and takes its message off the channel, or leaves it.
-    fn _end_view(&self, is_done: bool) -> PyResult<()> {
-        if self.handle.is_closed() {
-            return Ok(());
-        }
-        let (pass, inner) = self.handle.enter()?;
-        let Some(objects) = inner.open.viewed.take() else { return Ok(()) };
-        let (rx, underway) = inner.both()?;
-        let mut skipped = None;
-        if is_done {
-            skipped = skip(rx, &mut underway.list, objects);
-        } else if underway.list.is_empty() {
-            rx.hand_back();
-        }
-        // The object goes last: that may run Python code, which then meets a handle at rest.
-        drop(pass);
-        drop(skipped);
-        Ok(())
-    }
-
-    /// Waits for the next message, and keeps it for the next call that receives. If that never comes, as
-    /// when this process is killed, another consumer gets it.
-    fn _hold(&self, py: Python<'_>, timeout: &Bound<'_, PyAny>) -> PyResult<()> {
-        let mut patience = Patience::new(Timeout::extract(timeout.as_borrowed())?);
-        while !self.hold()? {
-            self.wait(py, "hold", &mut patience)?;
-        }
-        Ok(())
-    }
-
-    /// Has an eventfd written once there may be a message, unless there may be now: then true.
-    fn _arm_receive(&self, alarm: i32) -> PyResult<bool> {
-        let (_pass, inner) = self.handle.enter()?;
-        checked_alarm(!inner.open.list.is_empty() || inner.core.as_mut().is_none_or(|rx| rx.arm(alarm)))
-    }
-
-    /// Whether others must look who wait with this handle, for what the channel tells nobody.
-    fn _must_look(&self) -> bool {
-        self.handle.must_look(|rx, underway| !underway.list.is_empty() || rx.must_look())
-    }
-
-    /// Takes back what `_arm_receive` did; harmless if there is nothing to take back.
-    fn _disarm_receive(&self, alarm: i32) {
-        self.handle.disarm(alarm);
-    }
-
-    /// Whether this handle was closed.
-    #[getter]
-    fn closed(&self) -> bool {
-        self.handle.is_closed()
     }
 }

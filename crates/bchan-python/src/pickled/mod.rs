@@ -21,7 +21,6 @@ mod encoding;
 mod packed;
 mod pickle;
 mod plain;
-pub(crate) mod producer;
 pub(crate) mod receiving;
 pub(crate) mod sending;
 

@@ -46,7 +46,7 @@ pub(crate) fn send_ready(
     let (py, encoding) = (object.py(), Encoding::of(object, outlet.most())?);
     match encoding.try_send(py, outlet)? {
         true => Ok(boolean(true)),
-        false => Bound::new(py, encoding).map(|encoding| encoding.into_any().into_ptr()),
+        false => encoding.make(py).map(Bound::into_ptr),
     }
 }
 
@@ -65,6 +65,11 @@ impl Encoding {
         // SAFETY: the object that lends the bytes is kept with them.
         let object = unsafe { Borrowed::from_ptr(object.py(), owner.as_ptr()) };
         Ok(Self { message: Encoded::of(object, most)?.kept(), object: owner })
+    }
+
+    /// The same as an object.
+    pub(crate) fn made<'py>(object: &Bound<'py, PyAny>, most: usize) -> PyResult<Bound<'py, PyAny>> {
+        Self::of(object.as_borrowed(), most)?.make(object.py())
     }
 
     fn try_send(&self, py: Python<'_>, outlet: &impl FrameOutlet) -> PyResult<bool> {

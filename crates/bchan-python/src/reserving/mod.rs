@@ -5,10 +5,9 @@ pub(crate) mod threads;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bchan::{Frame, FrameProducer, SendError, Sending, SendingFrames};
+use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::pyclass::boolean_struct::True;
-use pyo3::{Borrowed, PyClass};
 
 use self::threads::{remember, this_thread};
 use crate::arguments::{Timeout, count_from};
@@ -219,7 +218,7 @@ impl<H: Reserves> Reserving<H> {
     }
 
     /// Gives the reservation back if this thread made it, which ends.
-    fn abandon(&self, py: Python<'_>, thread: u64) {
+    pub(crate) fn abandon(&self, py: Python<'_>, thread: u64) {
         while self.has_reserved(thread) && !self.try_abandon(py, thread) {
             // Another thread is inside, for a moment: while a reservation is open no call waits.
             detached(py, std::thread::yield_now);
@@ -248,27 +247,14 @@ impl<H: Reserves> Drop for Reserving<H> {
     }
 }
 
-/// A class of producers that reserve.
-pub(crate) trait ReservingClass: PyClass<Frozen = True> + Sync {
-    type Core: Reserves;
-
-    fn reserving(&self) -> &Reserving<Self::Core>;
-
-    /// A view of up to `n` slots, or of `n` bytes, waiting for them.
-    fn reserve<'py>(&self, n: Borrowed<'_, 'py, PyAny>, timeout: Timeout) -> PyResult<Bound<'py, PyAny>>;
-
-    /// The same without waiting; `None` when there is no room.
-    fn try_reserve<'py>(&self, n: Borrowed<'_, 'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>>;
-}
-
 /// The view that a producer just made, after seeing to it that its reservation is given up if this thread ends.
-pub(crate) fn remembered<'py, P: ReservingClass>(
-    producer: Borrowed<'_, 'py, P>,
+pub(crate) fn remembered<'py, H: Reserves>(
+    producer: Borrowed<'_, 'py, PyAny>,
+    reserving: &Reserving<H>,
     view: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let reserving = producer.get().reserving();
     if reserving.shares_its_ring
-        && let Err(error) = remember(producer.as_any().as_borrowed())
+        && let Err(error) = remember(producer)
     {
         reserving.abandon(producer.py(), this_thread());
         return Err(error);

@@ -8,8 +8,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{Borrowed, ffi};
 
-use super::ReservingClass;
-use crate::frames::producer::BytesProducer;
 use crate::producer::Producer;
 
 /// The producers that have reserved slots in one thread. Opaque to Python.
@@ -36,9 +34,7 @@ impl Drop for Reserving {
         for producer in producers.drain(..) {
             let Some(producer) = producer.into_bound(py).upgrade() else { continue };
             if let Ok(producer) = producer.cast::<Producer>() {
-                producer.get().reserving().abandon(py, self.thread);
-            } else if let Ok(producer) = producer.cast::<BytesProducer>() {
-                producer.get().reserving().abandon(py, self.thread);
+                producer.get().abandon(py, self.thread);
             }
         }
     }
