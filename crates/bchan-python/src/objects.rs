@@ -108,32 +108,37 @@ impl<'py> Iterator for Drawn<'py> {
     }
 }
 
-/// Sends all objects of an iterable, waiting while there is no space.
+/// Sends all objects of an iterable by `send`, which sends some of them and counts those that went.
 ///
-/// What it raises has `sent`, how many went, and `unsent`, a list of those that were drawn from the
-/// iterable and did not go.
-pub(crate) fn send_batch(
-    outlet: &(impl Outlet + ?Sized),
-    batch: Borrowed<'_, '_, PyAny>,
-    timeout: Timeout,
+/// What it raises has `sent`, how many went, and `unsent`, a list of those that were drawn from the iterable and
+/// did not go.
+pub(crate) fn send_all<'py>(
+    batch: Borrowed<'_, 'py, PyAny>,
+    mut send: impl FnMut(&[Bound<'py, PyAny>], &mut usize) -> PyResult<()>,
 ) -> PyResult<()> {
-    let py = batch.py();
-    let mut patience = Patience::new(timeout);
-    let mut sent = 0;
+    let (py, mut sent) = (batch.py(), 0);
+    let mut send = |objects: &[Bound<'py, PyAny>]| {
+        let mut gone = 0;
+        let outcome = send(objects, &mut gone);
+        sent += gone;
+        outcome.map_err(|error| with_fate(py, error, sent, &objects[gone..]))?;
+        Ok(sent)
+    };
     if let Some(objects) = listed(batch)? {
-        return send_drawn(outlet, py, &objects, &mut sent, &mut patience);
+        return send(&objects).map(drop);
     }
     // One by one: what an iterator gives shall not wait for what it gives next.
+    let mut sent = 0;
     for object in drawn(batch, "an iterable")? {
         let object = object.map_err(|error| with_fate(py, error, sent, &[]))?;
-        send_drawn(outlet, py, &[object], &mut sent, &mut patience)?;
+        sent = send(&[object])?;
     }
     Ok(())
 }
 
 /// `error`, saying how many objects were sent, and which were drawn and not sent.
 #[cold]
-pub(crate) fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
+fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
     let unsent = made::list(py, unsent.len(), unsent.iter().cloned().map(Ok));
     unsent.map_or_else(
         |worse| worse,
@@ -141,26 +146,24 @@ pub(crate) fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bou
     )
 }
 
-/// Sends `objects`, adding to `sent`.
-fn send_drawn(
+/// Sends all objects of an iterable, waiting while there is no space.
+pub(crate) fn send_batch(
     outlet: &(impl Outlet + ?Sized),
-    py: Python<'_>,
-    objects: &[Bound<'_, PyAny>],
-    sent: &mut usize,
-    patience: &mut Patience,
+    batch: Borrowed<'_, '_, PyAny>,
+    timeout: Timeout,
 ) -> PyResult<()> {
-    let mut gone = 0;
-    let outcome = outlet.send_with(py, |call| {
-        while gone < objects.len() {
-            match put(call.handle, &objects[gone..])? {
-                0 => call.wait_for_space(py, "send_batch", patience)?,
-                n => gone += n,
+    let (py, mut patience) = (batch.py(), Patience::new(timeout));
+    send_all(batch, |objects, sent| {
+        outlet.send_with(py, |call| {
+            while *sent < objects.len() {
+                match put(call.handle, &objects[*sent..])? {
+                    0 => call.wait_for_space(py, "send_batch", &mut patience)?,
+                    n => *sent += n,
+                }
             }
-        }
-        Ok(())
-    });
-    *sent += gone;
-    outcome.map_err(|error| with_fate(py, error, *sent, &objects[gone..]))
+            Ok(())
+        })
+    })
 }
 
 /// Up to `wanted` objects. May run Python code, which then finds the call under way.

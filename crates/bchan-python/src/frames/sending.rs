@@ -12,7 +12,7 @@ use crate::errors::closed;
 use crate::gate::Entry;
 use crate::memory::collected;
 use crate::methods::boolean;
-use crate::objects::{drawn, listed, listed_to_try, with_fate};
+use crate::objects::{listed_to_try, send_all};
 
 /// What a call works with: a handle of the core, and the right to use it.
 pub(crate) struct FrameCall<'a, H, E: Entry> {
@@ -165,29 +165,18 @@ pub(crate) trait FrameOutlet {
     }
 
     /// Sends all messages of an iterable, waiting while there is no room.
-    ///
-    /// What it raises while sending has `sent`, how many went, and `unsent`, a list of those that were drawn
-    /// from the iterable and did not go.
     fn send_batch(&self, batch: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
-        let py = batch.py();
-        let mut patience = Patience::new(timeout);
-        let mut sent = 0;
-        if let Some(objects) = listed(batch)? {
-            let messages = self.messages(&objects)?;
-            let outcome = self.send_drawn(py, &messages, &mut sent, &mut patience);
-            return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
-        }
-        // One by one: what an iterator gives shall not wait for what it gives next.
-        for object in drawn(batch, "an iterable")? {
-            let object = [object.map_err(|error| with_fate(py, error, sent, &[]))?];
-            let outcome = self.messages(&object).and_then(|messages| {
-                let mut gone = 0;
-                self.send_drawn(py, &messages, &mut gone, &mut patience)
-            });
-            outcome.map_err(|error| with_fate(py, error, sent, &object))?;
-            sent += 1;
-        }
-        Ok(())
+        let (py, mut patience) = (batch.py(), Patience::new(timeout));
+        send_all(batch, |objects, sent| {
+            let messages = self.messages(objects)?;
+            self.send_with(py, |call| {
+                for message in &messages {
+                    call.send(py, "send_batch", message, &mut patience)?;
+                    *sent += 1;
+                }
+                Ok(())
+            })
+        })
     }
 
     /// The messages that `objects` are, none of them too long.
@@ -195,23 +184,6 @@ pub(crate) trait FrameOutlet {
         let Some(first) = objects.first() else { return Ok(Vec::new()) };
         let messages = objects.iter().map(|object| Message::of(object.as_borrowed(), self.most()));
         collected(first.py(), objects.len(), messages)
-    }
-
-    /// Sends `messages`, counting in `sent`.
-    fn send_drawn(
-        &self,
-        py: Python<'_>,
-        messages: &[Message<'_>],
-        sent: &mut usize,
-        patience: &mut Patience,
-    ) -> PyResult<()> {
-        self.send_with(py, |call| {
-            for message in messages {
-                call.send(py, "send_batch", message, patience)?;
-                *sent += 1;
-            }
-            Ok(())
-        })
     }
 
     /// How many bytes an event loop waits to send.

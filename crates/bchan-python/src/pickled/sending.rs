@@ -14,7 +14,7 @@ use crate::frames::sending::FrameOutlet;
 use crate::made::Make;
 use crate::memory::{collected, push};
 use crate::methods::boolean;
-use crate::objects::{drawn, listed, listed_to_try, with_fate};
+use crate::objects::{listed_to_try, send_all};
 
 /// Sends a small built-in if nothing is out of the ordinary. Tells whether; if not, nothing was done.
 #[inline(always)]
@@ -200,46 +200,22 @@ fn fill_up(outlet: &impl FrameOutlet, objects: &[Bound<'_, PyAny>]) -> PyResult<
 
 /// Sends all objects of an iterable, waiting while there is no room. Of a list, a tuple or an array, all are pickled
 /// before the first is sent.
-///
-/// What it raises while sending has `sent`, how many went, and `unsent`, a list of those that were drawn
-/// from the iterable and did not go.
 pub(crate) fn send_batch(
     outlet: &impl FrameOutlet,
     batch: Borrowed<'_, '_, PyAny>,
     timeout: Timeout,
 ) -> PyResult<()> {
-    let py = batch.py();
-    let mut patience = Patience::new(timeout);
-    let mut sent = 0;
-    if let Some(objects) = listed(batch)? {
-        let outcome = send_drawn(outlet, py, &objects, &mut sent, &mut patience);
-        return outcome.map_err(|error| with_fate(py, error, sent, &objects[sent..]));
-    }
-    // One by one: what an iterator gives shall not wait for what it gives next.
-    for object in drawn(batch, "an iterable")? {
-        let object = [object.map_err(|error| with_fate(py, error, sent, &[]))?];
-        let outcome = send_drawn(outlet, py, &object, &mut 0, &mut patience);
-        outcome.map_err(|error| with_fate(py, error, sent, &object))?;
-        sent += 1;
-    }
-    Ok(())
-}
-
-fn send_drawn(
-    outlet: &impl FrameOutlet,
-    py: Python<'_>,
-    objects: &[Bound<'_, PyAny>],
-    sent: &mut usize,
-    patience: &mut Patience,
-) -> PyResult<()> {
-    let mut messages = Vec::new();
-    chunks(objects, outlet.most(), &mut messages)?;
-    outlet.send_with(py, |call| {
-        for (message, n) in &messages {
-            call.send(py, "send_batch", message, patience)?;
-            *sent += n;
-        }
-        Ok(())
+    let (py, mut patience) = (batch.py(), Patience::new(timeout));
+    send_all(batch, |objects, sent| {
+        let mut messages = Vec::new();
+        chunks(objects, outlet.most(), &mut messages)?;
+        outlet.send_with(py, |call| {
+            for (message, n) in &messages {
+                call.send(py, "send_batch", message, &mut patience)?;
+                *sent += n;
+            }
+            Ok(())
+        })
     })
 }
 
