@@ -44,8 +44,9 @@ class Channel(
     producer arrive in the order sent. These modes are the fastest.
 
     A channel ends when its last producer has closed and all messages are received, or after
-    `close` when all messages are received. A channel without a consumer fills up, and its senders
-    wait: leave its `with` block, or close it, if no consumer will come.
+    `close` when all messages are received. It is closed, too, when its last consumer has closed or
+    died: senders that wait get `Closed`. A channel that no consumer has joined yet fills up, and
+    its senders wait.
 
     Args:
         dtype: What a message is: `object` for any Python object; `bytes` for bytes of any length,
@@ -65,6 +66,8 @@ class Channel(
         name: A name by which other programs of the same user find the channel, with
             `Channel.attach`: letters, digits, dots, dashes, underscores. It is shared then, too.
             The name is free again when no process has the channel any more.
+        keep_open: Whether the channel stays open when its last consumer leaves, for one that comes
+            later; a consumer that is restarted, say. It goes on where the last one stopped.
         tuning: How to wait; None for `Tuning()`. Other processes wait as their channel's maker
             said.
 
@@ -104,6 +107,7 @@ class Channel(
         max_producers: int | None = None,
         shared: bool = False,
         name: str | None = None,
+        keep_open: bool = False,
         tuning: Tuning | None = None,
     ) -> "BytesChannel": ...
 
@@ -117,6 +121,7 @@ class Channel(
         max_producers: int | None = None,
         shared: bool = False,
         name: str | None = None,
+        keep_open: bool = False,
         tuning: Tuning | None = None,
     ) -> Self: ...
 
@@ -129,6 +134,7 @@ class Channel(
         max_producers: int | None = None,
         shared: bool = False,
         name: str | None = None,
+        keep_open: bool = False,
         tuning: Tuning | None = None,
     ) -> "Channel":
         """Make a channel; see the class."""
@@ -157,7 +163,7 @@ class Channel(
             called = None if name is None else _names.checked(name)
             note = Note(what, mode, called, tuning)
         packed = None if note is None else note.to_bytes()
-        self = super().__new__(kind, item, capacity, mode, most, tuning, is_framed, packed)
+        self = super().__new__(kind, item, capacity, mode, most, tuning, is_framed, keep_open, packed)
         self._mode, self._name, self._process, self._tuning = mode, name, os.getpid(), tuning
         if name is not None:
             _sharing.hold(self, _names.claim(name, self._fd))
@@ -171,7 +177,7 @@ class Channel(
         is_framed = issubclass(kind, _FramedChannel)
         tuning = note.tuning
         _handover.notice_starts()
-        self = super().__new__(kind, item, 1, note.mode, 1, tuning, is_framed, None, fd)
+        self = super().__new__(kind, item, 1, note.mode, 1, tuning, is_framed, False, None, fd)
         self._mode, self._name, self._tuning = note.mode, note.name, tuning
         self._process = os.getpid()
         return self

@@ -76,6 +76,7 @@ class Channel:
         max_producers: int,
         tuning: Tuning,
         is_framed: bool = False,
+        keep_open: bool = False,
         note: bytes | None = None,
         fd: int | None = None,
     ) -> Self: ...

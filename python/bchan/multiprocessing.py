@@ -384,8 +384,8 @@ class JoinableQueue(Queue[T]):
 
     def __init__(self, maxsize: int = 0, *, ctx: object = None, max_bytes: int = MAX_BYTES) -> None:
         super().__init__(maxsize, ctx=ctx, max_bytes=max_bytes)
-        self._tasks = Channel("u1", MOST_TASKS, shared=True)
-        self._all_done = Channel("u1", 1, shared=True)
+        self._tasks = Channel("u1", MOST_TASKS, shared=True, keep_open=True)
+        self._all_done = Channel("u1", 1, shared=True, keep_open=True)
 
     def __getstate__(self) -> tuple[Any, ...]:
         return super().__getstate__(), self._tasks, self._all_done
@@ -466,7 +466,7 @@ def _left(deadline: float | None) -> float | None:
 
 
 def _channel_of(max_bytes: int) -> PickledChannel:
-    return PickledChannel(object, -(-max_bytes // _core.FRAME_SLOT), shared=True)
+    return PickledChannel(object, -(-max_bytes // _core.FRAME_SLOT), shared=True, keep_open=True)
 
 
 def _places(n: int) -> Channel:
@@ -475,7 +475,7 @@ def _places(n: int) -> Channel:
     A ring can't get further than a lap ahead of a process that has stopped while it peeks at a
     place. So it is long: `get` must not wait for that process, nor for recovery if it died.
     """
-    places = Channel("u1", 2 * n + SPARE_PLACES, shared=True)
+    places = Channel("u1", 2 * n + SPARE_PLACES, shared=True, keep_open=True)
     places.send_batch(np.full(n, _TOKEN, dtype="u1"))
     return places
 

@@ -384,7 +384,7 @@ impl FrameInlet for Channel {
 #[pymethods]
 impl Channel {
     #[new]
-    #[pyo3(signature = (dtype, capacity, mode, max_producers, tuning, is_framed=false, note=None, fd=None))]
+    #[pyo3(signature = (dtype, capacity, mode, max_producers, tuning, is_framed=false, keep_open=false, note=None, fd=None))]
     #[allow(clippy::too_many_arguments, reason = "the package's own __new__ has names for them")]
     fn new(
         py: Python<'_>,
@@ -394,6 +394,7 @@ impl Channel {
         max_producers: usize,
         tuning: Waiting,
         is_framed: bool,
+        keep_open: bool,
         note: Option<Vec<u8>>,
         fd: Option<i32>,
     ) -> PyResult<Self> {
@@ -413,8 +414,9 @@ impl Channel {
             refuse_pointers(&item)?;
         }
         let (item_size, is_shared, note) = (item.size(), note.is_some(), note.unwrap_or_default());
-        let barrier = None;
-        let config = Config { mode, item_size, capacity, max_producers, barrier, tuning, is_shared, note };
+        let (barrier, stays_open) = (None, keep_open);
+        let config =
+            Config { mode, item_size, capacity, max_producers, barrier, tuning, stays_open, is_shared, note };
         let is_object = item.is_object();
         let core = detached(py, || match is_framed {
             true => bchan::Channel::of_frames(&config),

@@ -71,6 +71,7 @@ pub(crate) fn from_system(error: &io::Error) -> PyErr {
 pub(crate) fn from_handle(error: HandleError) -> PyErr {
     match error {
         HandleError::Closed
+        | HandleError::Deserted
         | HandleError::Ended
         | HandleError::TakenBack
         | HandleError::Elsewhere { pid: 0 } => Closed::error(error.to_string()),
@@ -103,7 +104,7 @@ impl Unmet for WaitError {
 
 impl Unmet for SendError {
     fn refusal(self) -> PyErr {
-        closed()
+        Closed::error(self.to_string())
     }
 }
 
@@ -128,11 +129,6 @@ pub(crate) fn checked_alarm(is_ready: bool) -> PyResult<bool> {
 
 pub(crate) fn end_of_channel() -> PyErr {
     EndOfChannel::error("nothing more will come: all producers are closed and all is received")
-}
-
-#[cold]
-pub(crate) fn closed() -> PyErr {
-    Closed::error("the channel is closed")
 }
 
 /// `error` with the attribute `sent`: how many items of the batch went.

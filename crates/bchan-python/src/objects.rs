@@ -13,7 +13,7 @@ use pyo3::{Borrowed, ffi};
 use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
 use crate::detached::{PyIter_Next, PyObject_GetIter};
-use crate::errors::{Raise, closed, with_attribute, with_sent};
+use crate::errors::{Raise, Unmet, with_attribute, with_sent};
 use crate::made;
 use crate::memory::{NewList, collected};
 use crate::sending::Outlet;
@@ -22,17 +22,17 @@ use crate::sending::Outlet;
 fn put(tx: &mut impl Sending, objects: &[Bound<'_, PyAny>]) -> PyResult<usize> {
     let n = tx.claim(objects.len());
     if n == 0 {
-        return if tx.is_closed() { Err(closed()) } else { Ok(0) };
+        return if tx.is_closed() { Err(tx.send_error().refusal()) } else { Ok(0) };
     }
     // SAFETY: `n` slots are ours, each with room for a reference.
     let slots = unsafe { std::slice::from_raw_parts_mut(tx.slots(n).cast::<*mut ffi::PyObject>(), n) };
     for (slot, object) in slots.iter_mut().zip(objects) {
         *slot = object.clone().into_ptr();
     }
-    tx.commit(n).map(|()| n).map_err(|_| {
+    tx.commit(n).map(|()| n).map_err(|refusal| {
         // SAFETY: the references that were not sent; the caller has others.
         objects[..n].iter().for_each(|object| unsafe { ffi::Py_DECREF(object.as_ptr()) });
-        closed()
+        refusal.refusal()
     })
 }
 

@@ -141,7 +141,7 @@ impl Queue {
             let Some(deadline) = patience.deadline() else { return Err(full(py)) };
             let outcome = until(py, &mut Hub::of(py)?, deadline, |until| self.port.wait_until_space(until))?;
             match outcome {
-                Ok(()) | Err(SendError::Closed) => {}
+                Ok(()) | Err(SendError::Closed | SendError::Deserted) => {}
                 Err(SendError::Interrupted) => visit.check_signals(py)?,
                 Err(SendError::TimedOut) => return Err(full(py)),
             }

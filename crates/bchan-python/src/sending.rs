@@ -8,7 +8,7 @@ use crate::arguments::Timeout;
 use crate::array::{Items, batch_to_send};
 use crate::call::{Call, Patience, wait};
 use crate::detached::{MUCH, Shared, detached};
-use crate::errors::{closed, with_sent};
+use crate::errors::{Unmet, with_sent};
 use crate::gate::Entry;
 use crate::item::{Encoded, ItemType};
 use crate::methods::boolean;
@@ -44,7 +44,7 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
                 tx.commit(1).is_ok()
             }
         };
-        if !sent && tx.is_closed() { Err(closed()) } else { Ok(sent) }
+        if !sent && tx.is_closed() { Err(tx.send_error().refusal()) } else { Ok(sent) }
     }
 
     /// Sends one item, waiting while there is no space.
@@ -114,7 +114,7 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
     ) -> PyResult<()> {
         self.entry.mark();
         let mut sent = 0;
-        let outcome = outcome.map_err(|_| closed()).and_then(|first| {
+        let outcome = outcome.map_err(SendError::refusal).and_then(|first| {
             sent = first;
             self.send_rest(py, items, &mut sent, timeout)
         });
@@ -203,7 +203,7 @@ pub(crate) trait Outlet {
         }
         let items = batch_to_send(batch, self.item())?;
         let py = batch.py();
-        self.send_with(py, |call| call.try_send_batch(py, &items).map_err(|_| closed()))
+        self.send_with(py, |call| call.try_send_batch(py, &items).map_err(SendError::refusal))
     }
 
     #[inline(always)]

@@ -101,11 +101,17 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// What a sender is told whose messages nobody would receive.
+const DESERTED: &str =
+    "the channel is closed: its last consumer has left or died; with keep_open=True it waits for the next";
+
 /// Why a handle could not be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandleError {
     /// The channel was closed.
     Closed,
+    /// The last consumer has left, which closed the channel.
+    Deserted,
     /// The last producer had closed and the consumer was told the end.
     Ended,
     /// All producers' places are taken.
@@ -139,6 +145,7 @@ impl fmt::Display for HandleError {
         match self {
             Self::OutOfMemory => write!(f, "out of memory"),
             Self::Closed => write!(f, "the channel is closed"),
+            Self::Deserted => f.write_str(DESERTED),
             Self::Ended => {
                 write!(f, "the channel has ended: its last producer closed and its consumer was told so")
             }
@@ -182,6 +189,8 @@ pub enum WaitError {
 pub enum SendError {
     /// The channel was closed.
     Closed,
+    /// The last consumer has left, which closed the channel.
+    Deserted,
     /// As [`WaitError::TimedOut`].
     TimedOut,
     /// As [`WaitError::Interrupted`].
@@ -230,6 +239,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the channel is closed"),
+            Self::Deserted => f.write_str(DESERTED),
             Self::TimedOut => WaitError::TimedOut.fmt(f),
             Self::Interrupted => WaitError::Interrupted.fmt(f),
         }

@@ -85,14 +85,16 @@ impl Identity {
                 self.version, self.header_size, ours.version, ours.header_size
             ));
         }
-        let Geometry { item_size, capacity, max_producers, lanes, has_one_sender, framed, .. } =
-            self.geometry;
+        let Geometry {
+            item_size, capacity, max_producers, lanes, has_one_sender, stays_open, framed, ..
+        } = self.geometry;
         let size = |bytes: u64| bytes.try_into().unwrap_or(usize::MAX);
         let again =
             Geometry::new(size(item_size), size(capacity), size(max_producers), lanes == 0, page as usize);
         let again = again.map_err(|error| error.to_string())?;
         let is_spmc = lanes == 0 && max_producers == 1 && has_one_sender == 1;
-        let again = Geometry { has_one_sender: is_spmc.into(), ..again };
+        let (has_one_sender, stays_open) = (is_spmc.into(), (stays_open == 1).into());
+        let again = Geometry { has_one_sender, stays_open, ..again };
         let again = if framed == 1 { again.framed() } else { again };
         if again == self.geometry { Ok(again) } else { Err("its sizes contradict each other".to_owned()) }
     }
@@ -116,6 +118,8 @@ pub(crate) struct Geometry {
     pub(crate) lanes: u64,
     /// 1 if a shared ring has one producer at a time, who claims as if nobody else did.
     pub(crate) has_one_sender: u64,
+    /// 1 if the channel stays open when its last consumer leaves.
+    pub(crate) stays_open: u64,
     /// Seats: of the producers first, then of the consumers.
     pub(crate) seats: u64,
     /// Bytes of a page of the machine that made the channel.
@@ -160,6 +164,7 @@ impl Geometry {
             max_producers: max_producers as u64,
             lanes: if is_shared { 0 } else { max_producers as u64 },
             has_one_sender: 0,
+            stays_open: 0,
             seats: (max_producers + if is_shared { MAX_CONSUMERS } else { 1 }) as u64,
             page,
             mirrorable: mirrorable.into(),
@@ -282,6 +287,9 @@ pub(crate) struct Seat {
     /// Handles that had it, of channels that processes share, and the flag `seats::CALLED_IN`. Written by its
     /// owner.
     pub(crate) handles: AtomicU64,
+    /// 1 if it is that of a registered consumer; 0 if a process keeps it for calls without a handle. Written by its
+    /// owner, or by who recovers it.
+    pub(crate) consumes: AtomicU64,
     /// What it is claiming, or has claimed, in a ring that processes share. Written by its owner.
     pub(crate) sending: Intent,
     pub(crate) receiving: Intent,
@@ -486,7 +494,8 @@ impl Seat {
         };
         let zero = || AtomicU64::new(0);
         let (owner, heir, lifeline, heir_lifeline, handles) = (zero(), zero(), zero(), zero(), zero());
-        Self { owner, heir, lifeline, heir_lifeline, handles, sending: intent(), receiving: intent() }
+        let (consumes, sending, receiving) = (zero(), intent(), intent());
+        Self { owner, heir, lifeline, heir_lifeline, handles, consumes, sending, receiving }
     }
 }
 

@@ -8,7 +8,7 @@ use super::buffer::{Message, Payload};
 use crate::arguments::Timeout;
 use crate::call::{Patience, wait};
 use crate::detached::{MUCH, detached};
-use crate::errors::closed;
+use crate::errors::Unmet;
 use crate::gate::Entry;
 use crate::memory::collected;
 use crate::methods::boolean;
@@ -26,10 +26,10 @@ impl<H: SendingFrames + Send, E: Entry> FrameCall<'_, H, E> {
     pub(crate) fn try_send(&mut self, py: Python<'_>, message: &impl Payload) -> PyResult<bool> {
         let frame = message.frame();
         if frame.len < MUCH {
-            return message.put(self.handle).map_err(|_| closed());
+            return message.put(self.handle).map_err(SendError::refusal);
         }
         if !self.handle.claim(frame.len) {
-            return if self.handle.is_closed() { Err(closed()) } else { Ok(false) };
+            return if self.handle.is_closed() { Err(self.handle.send_error().refusal()) } else { Ok(false) };
         }
         self.entry.mark();
         let tx = &mut *self.handle;
@@ -38,7 +38,7 @@ impl<H: SendingFrames + Send, E: Entry> FrameCall<'_, H, E> {
             unsafe { message.write_to(tx.room()) };
             tx.commit(frame)
         });
-        sent.map(|()| true).map_err(|_| closed())
+        sent.map(|()| true).map_err(SendError::refusal)
     }
 
     /// Waits until there is room for a message, and sends it, without the GIL.

@@ -224,7 +224,7 @@ impl Payload for Encoded<'_> {
             return unsafe { tx.try_send_from(piece, self.frame()) };
         }
         if !tx.claim(self.len) {
-            return if tx.is_closed() { Err(SendError::Closed) } else { Ok(false) };
+            return if tx.is_closed() { Err(tx.send_error()) } else { Ok(false) };
         }
         // SAFETY: the room is ours alone, and large enough.
         unsafe { self.write_to(tx.room()) };

@@ -15,7 +15,7 @@ use crate::array;
 use crate::call::Patience;
 use crate::channel::Channel;
 use crate::detached::{Attached, detached};
-use crate::errors::{Raise, closed, must_be};
+use crate::errors::{Raise, Unmet, must_be};
 use crate::frames::lease;
 use crate::gate::{Entry, Pass};
 use crate::handle::{Handle, Inner, Open};
@@ -37,6 +37,9 @@ impl Open for Reserved {
 pub(crate) trait Reserves: Passable + Send {
     fn is_closed(&self) -> bool;
 
+    /// Why a closed channel takes no message.
+    fn send_error(&self) -> SendError;
+
     /// Sends the first `n` of what was reserved, and gives the rest back.
     fn send_first(&mut self, n: usize) -> Result<(), SendError>;
 
@@ -50,6 +53,10 @@ pub(crate) trait Reserves: Passable + Send {
 impl Reserves for bchan::Producer {
     fn is_closed(&self) -> bool {
         Sending::is_closed(self)
+    }
+
+    fn send_error(&self) -> SendError {
+        Sending::send_error(self)
     }
 
     fn send_first(&mut self, n: usize) -> Result<(), SendError> {
@@ -73,6 +80,10 @@ impl Reserves for bchan::Producer {
 impl Reserves for FrameProducer {
     fn is_closed(&self) -> bool {
         SendingFrames::is_closed(self)
+    }
+
+    fn send_error(&self) -> SendError {
+        SendingFrames::send_error(self)
     }
 
     fn send_first(&mut self, n: usize) -> Result<(), SendError> {
@@ -148,7 +159,7 @@ impl<H: Reserves> Reserving<H> {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let tx = inner.idle()?;
         if tx.is_closed() {
-            return Err(closed());
+            return Err(tx.send_error().refusal());
         }
         // To make a view may run the garbage collector, and so any Python code, while its slots are claimed.
         pass.mark();
@@ -170,7 +181,7 @@ impl<H: Reserves> Reserving<H> {
             return Err(must_be("n", format_args!("at most {most}, the length of the reservation"), n));
         }
         let view = self.end(py, &mut inner.open);
-        let sent = inner.idle().and_then(|tx| tx.send_first(n).map_err(|_| closed()));
+        let sent = inner.idle().and_then(|tx| tx.send_first(n).map_err(SendError::refusal));
         // The view goes last: that may run Python code, which then meets a handle at rest.
         drop(pass);
         drop(view);

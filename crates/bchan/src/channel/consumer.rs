@@ -194,7 +194,7 @@ pub(super) enum Kind {
 super::handover_of!(Consumer);
 
 impl Consumer {
-    fn place(&mut self) -> &mut Place {
+    pub(super) fn place(&mut self) -> &mut Place {
         match &mut self.0 {
             Kind::Lanes(handle) => &mut handle.place,
             Kind::Shared(handle) => &mut handle.place,

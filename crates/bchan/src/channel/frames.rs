@@ -45,6 +45,9 @@ pub trait SendingFrames {
     /// Whether the channel was closed.
     fn is_closed(&self) -> bool;
 
+    /// Why a closed channel takes no message: [`SendError::Closed`] or [`SendError::Deserted`].
+    fn send_error(&self) -> SendError;
+
     /// Waits until there is room for `len` bytes. In a shared ring another sender may take it first.
     ///
     /// # Errors
@@ -92,7 +95,7 @@ pub trait SendingFrames {
     unsafe fn try_send_from(&mut self, message: *const u8, frame: Frame) -> Result<bool, SendError> {
         if !self.claim(frame.len) {
             assert!(frame.len <= self.max_len(), "longer than the longest message");
-            return if self.is_closed() { Err(SendError::Closed) } else { Ok(false) };
+            return if self.is_closed() { Err(self.send_error()) } else { Ok(false) };
         }
         // SAFETY: the room is ours alone, and large enough.
         unsafe { self.room().copy_from_nonoverlapping(message, frame.len) };
@@ -246,7 +249,9 @@ impl Channel {
     /// If the channel is one of items.
     pub fn frame_consumer(&self) -> Result<FrameConsumer, HandleError> {
         self.check_framed(true);
-        self.frame_consumer_at(Place::take(&self.shared, Role::Consumer)?)
+        let mut consumer = self.frame_consumer_at(Place::take(&self.shared, Role::Consumer)?)?;
+        consumer.place().register_consumer();
+        Ok(consumer)
     }
 
     /// Takes a consumer of frames over that another process [promised](FrameConsumer::ticket).
@@ -355,6 +360,10 @@ impl SendingFrames for FrameProducer {
     #[inline(always)]
     fn is_closed(&self) -> bool {
         each_sends!(&self.0, tx => tx.is_closed())
+    }
+
+    fn send_error(&self) -> SendError {
+        each_sends!(&self.0, tx => tx.send_error())
     }
 
     fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError> {

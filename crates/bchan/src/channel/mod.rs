@@ -130,6 +130,8 @@ pub struct Config {
     pub barrier: Option<Barrier>,
     /// How to wait.
     pub tuning: Tuning,
+    /// Whether it stays open when its last consumer leaves, for the next one. Else it is closed then.
+    pub stays_open: bool,
     /// Whether other processes may use it, too.
     pub is_shared: bool,
     /// Whatever those who attach to it have to know; at most 3 KiB.
@@ -145,6 +147,7 @@ impl Default for Config {
             max_producers: 1,
             barrier: None,
             tuning: Tuning::default(),
+            stays_open: true,
             is_shared: false,
             note: Vec::new(),
         }
@@ -264,6 +267,7 @@ impl Channel {
         let is_ring = mode != Mode::Mpsc;
         let mut geometry = Geometry::new(item_size, capacity, max_producers, is_ring, Memory::page())?;
         geometry.has_one_sender = (mode == Mode::Spmc).into();
+        geometry.stays_open = config.stays_open.into();
         let geometry = if is_framed { geometry.framed() } else { geometry };
         let namespace = if is_shared { process::namespace().map_err(ConfigError::Unwatchable)? } else { 0 };
         let memory = Memory::new(geometry, is_shared, &config.note)?;
@@ -374,7 +378,9 @@ impl Channel {
     /// If the channel is one of frames.
     pub fn consumer(&self) -> Result<Consumer, HandleError> {
         self.check_framed(false);
-        self.consumer_at(Place::take(&self.shared, Role::Consumer)?)
+        let mut consumer = self.consumer_at(Place::take(&self.shared, Role::Consumer)?)?;
+        consumer.place().register_consumer();
+        Ok(consumer)
     }
 
     /// Takes a consumer over that another process [promised](Consumer::ticket).
@@ -435,7 +441,12 @@ impl Channel {
         self.shared.bury(Owner(pid.into()))
     }
 
-    /// Whether [`close`](Self::close) was called.
+    /// Whether it was closed because its last consumer has left.
+    pub fn is_deserted(&self) -> bool {
+        self.shared.registry().is_deserted()
+    }
+
+    /// Whether [`close`](Self::close) was called, or the last consumer left one that does not stay open.
     pub fn is_closed(&self) -> bool {
         self.shared.registry().is_closed()
     }

@@ -49,6 +49,9 @@ pub trait Sending {
     /// Whether the channel was closed.
     fn is_closed(&self) -> bool;
 
+    /// Why a closed channel takes no message: [`SendError::Closed`] or [`SendError::Deserted`].
+    fn send_error(&self) -> SendError;
+
     /// Waits until a slot is free. In a shared ring another sender may take it first.
     ///
     /// # Errors
@@ -105,7 +108,7 @@ pub trait Sending {
                 Err(_) => break,
             }
         }
-        if sent == 0 && self.is_closed() { Err(SendError::Closed) } else { Ok(sent) }
+        if sent == 0 && self.is_closed() { Err(self.send_error()) } else { Ok(sent) }
     }
 
     /// Sends `item` if there is space; tells whether.
@@ -119,7 +122,7 @@ pub trait Sending {
     fn try_send<T: Plain>(&mut self, item: T) -> Result<bool, SendError> {
         assert_eq!(size_of::<T>(), self.item_size(), "the channel's item size");
         if self.claim(1) == 0 {
-            return if self.is_closed() { Err(SendError::Closed) } else { Ok(false) };
+            return if self.is_closed() { Err(self.send_error()) } else { Ok(false) };
         }
         // SAFETY: the slot is ours alone and has the size of a `T`.
         unsafe { self.slots(1).cast::<T>().write_unaligned(item) };
@@ -239,6 +242,10 @@ impl Sending for Producer {
     #[inline(always)]
     fn is_closed(&self) -> bool {
         each!(&self.0, tx => tx.is_closed())
+    }
+
+    fn send_error(&self) -> SendError {
+        each!(&self.0, tx => tx.send_error())
     }
 
     fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {

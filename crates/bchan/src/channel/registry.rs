@@ -10,16 +10,21 @@
 //! | EVER, none registered | yes, if it is before the consumer | sets ENDED, and tells the end |
 //! | CLOSED or ENDED | no | tells the end |
 //!
+//! A fourth flag, DESERTED, says why it was closed: its last consumer had left. Then nobody would receive what is sent.
+//! `consumes` in the consumers' seats says who is one.
+//!
 //! A producer first joins the set and then counts itself in; one that is refused leaves again. So who
 //! finds the set empty, and the word unchanged since before he looked, may end the channel.
 
 use super::Shared;
-use crate::error::HandleError;
+use crate::error::{HandleError, SendError};
 use crate::layout::Bitmap;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 
-/// One producer that has come, in the low 61 bits: the word never looks the same again.
+/// One producer that has come, in the low 60 bits: the word never looks the same again.
 const COMING: u64 = 1;
+/// The last consumer has left, so that the channel is closed.
+const DESERTED: u64 = 1 << 60;
 /// A producer has registered at some time.
 const EVER: u64 = 1 << 61;
 /// The channel was closed.
@@ -34,7 +39,7 @@ pub(super) struct Registry<'a> {
 }
 
 /// A registry that all producers had left.
-pub(super) struct Deserted(u64);
+pub(super) struct Left(u64);
 
 impl Registry<'_> {
     pub(super) fn is_closed(&self) -> bool {
@@ -60,15 +65,34 @@ impl Registry<'_> {
     }
 
     /// Whether producers came and all have left. What they sent is visible then.
-    pub(super) fn deserted(&self) -> Option<Deserted> {
+    pub(super) fn left(&self) -> Option<Left> {
         // Before the set: who comes after it changes the word.
         let now = self.word.load(Ordering::Acquire);
-        (now & EVER != 0 && self.registered.has_none()).then_some(Deserted(now))
+        (now & EVER != 0 && self.registered.has_none()).then_some(Left(now))
     }
 
-    /// Ends the channel if nobody has come since it was found deserted; tells whether it has ended.
-    pub(super) fn end(&self, Deserted(then): Deserted) -> bool {
+    /// Ends the channel if nobody has come since it was found left; tells whether it has ended.
+    pub(super) fn end(&self, Left(then): Left) -> bool {
         self.word.compare_exchange(then, then | ENDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Says that the last consumer has left, unless the channel was closed before.
+    pub(super) fn desert(&self) {
+        let desert = |now: u64| (now & CLOSED == 0).then_some(now | DESERTED);
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, desert);
+    }
+
+    /// Whether it is closed because the last consumer has left.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.word.load(Ordering::Acquire) & DESERTED != 0
+    }
+
+    /// Why a closed channel takes no message.
+    #[cold]
+    pub(super) fn send_error(&self) -> SendError {
+        // Sees what was said before the lane, or the ring, was closed; pairs with the Release there.
+        fence(Ordering::Acquire);
+        if self.is_deserted() { SendError::Deserted } else { SendError::Closed }
     }
 
     /// Closes; true if it was open.
@@ -85,6 +109,7 @@ impl Registry<'_> {
 /// Why no producer may come, if so.
 fn refusal(now: u64) -> Option<HandleError> {
     match now {
+        _ if now & DESERTED != 0 => Some(HandleError::Deserted),
         _ if now & CLOSED != 0 => Some(HandleError::Closed),
         _ if now & ENDED != 0 => Some(HandleError::Ended),
         _ => None,

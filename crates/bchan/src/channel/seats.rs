@@ -34,6 +34,9 @@ use crate::wait::{Patience, Reach, sentry};
 
 /// Of the handles that a seat has had, the last was given back unused.
 const CALLED_IN: u64 = 1 << 63;
+/// In `Seat::consumes`: of a consumer that is registered, and of one that leaves.
+const REGISTERED: u64 = 1;
+const LEAVING: u64 = 2;
 /// Bits of a seat's index in a ticket, and of the number of its handle.
 const SEAT_BITS: u32 = 16;
 const NTH_MASK: u64 = (usize::MAX >> SEAT_BITS) as u64;
@@ -119,6 +122,33 @@ pub(super) struct Place {
 impl Place {
     /// Takes a seat for a handle.
     pub(super) fn take(shared: &Arc<Shared>, role: Role) -> Result<Self, HandleError> {
+        let place = Self::take_any(shared, role)?;
+        if role == Role::Producer {
+            shared.memory.header().registered.insert(place.index);
+            kill_point!("take.registered");
+            // Refused, it leaves as any other: who saw it come may wait for it.
+            shared.registry().enter()?;
+        }
+        kill_point!("take.entered");
+        Ok(place)
+    }
+
+    /// Counts a consumer in, once nothing can fail any more: the channel is closed when the last one leaves.
+    pub(super) fn register_consumer(&self) {
+        // Release: pairs with the Acquire in `is_consumed`.
+        self.seat().consumes.store(REGISTERED, Ordering::Release);
+        kill_point!("take.consumes");
+    }
+
+    /// Takes a consumer's seat for calls without a handle.
+    pub(super) fn for_calls(shared: &Arc<Shared>) -> Result<Self, HandleError> {
+        let mut place = Self::take_any(shared, Role::Consumer)?;
+        kill_point!("take.entered");
+        place.begin()?;
+        Ok(place)
+    }
+
+    fn take_any(shared: &Arc<Shared>, role: Role) -> Result<Self, HandleError> {
         // A handle in the memory of one process is never passed to another.
         let is_fresh = shared.memory.is_shared();
         if is_fresh {
@@ -134,15 +164,7 @@ impl Place {
             seat.owner.store(owner.0, Ordering::Release);
             UNUSED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
-        let place = Self::at(shared, role, index, owner, nth);
-        if role == Role::Producer {
-            shared.memory.header().registered.insert(index);
-            kill_point!("take.registered");
-            // Refused, it leaves as any other: who saw it come may wait for it.
-            shared.registry().enter()?;
-        }
-        kill_point!("take.entered");
-        Ok(place)
+        Ok(Self::at(shared, role, index, owner, nth))
     }
 
     fn at(shared: &Arc<Shared>, role: Role, index: usize, owner: Owner, nth: u64) -> Self {
@@ -415,6 +437,9 @@ impl Shared {
             kill_point!("leave.unregistered");
         }
         let seat = self.memory.seat(index);
+        if role == Role::Consumer && seat.consumes.load(Ordering::Relaxed) != 0 {
+            self.leave_consumers(seat);
+        }
         seat.lifeline.store(0, Ordering::Relaxed);
         // Release: what it sent, and where it stopped; pairs with the Acquire in `take_seat`.
         seat.owner.store(0, Ordering::Release);
@@ -430,6 +455,27 @@ impl Shared {
     /// sleeps at most.
     fn has_lines(&self) -> bool {
         self.is_ring() && !cfg!(loom)
+    }
+
+    /// Says that a consumer leaves. The last one closes the channel, unless that is to stay open for the next; if it
+    /// dies meanwhile, who recovers its seat does all this again.
+    fn leave_consumers(&self, seat: &Seat) {
+        seat.consumes.store(LEAVING, Ordering::Release);
+        // Forbids: two leave at once, and each sees only the other.
+        fence(Ordering::SeqCst);
+        kill_point!("leave.leaving");
+        if self.memory.geometry().stays_open == 0 && !self.is_consumed() {
+            self.registry().desert();
+            self.shut();
+        }
+        seat.consumes.store(0, Ordering::Release);
+    }
+
+    /// Whether there is a registered consumer.
+    fn is_consumed(&self) -> bool {
+        let of_consumers = self.seats_of(Role::Consumer).start;
+        let mut seats = self.memory.seats_used().filter(|&seat| seat >= of_consumers);
+        seats.any(|seat| self.memory.seat(seat).consumes.load(Ordering::Acquire) == REGISTERED)
     }
 
     /// Has the other processes see who has come.

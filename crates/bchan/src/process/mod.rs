@@ -99,6 +99,7 @@ impl Owner {
     const PID_BITS: u32 = 22;
     const START_BITS: u32 = 15;
     const IMAGE_BITS: u32 = 15;
+    #[cfg(not(loom))]
     const IMAGE: u64 = ((1 << Self::IMAGE_BITS) - 1) << (Self::PID_BITS + Self::START_BITS);
     const NTH_BIT: u32 = 52;
     const NTH_MASK: u64 = (1 << 10) - 1;

@@ -1,6 +1,6 @@
 //! Closing: who waits is told, and what was accepted is received, no more and no less.
 
-use bchan::{HandleError, ReceiveError, SendError};
+use bchan::{Channel, Config, HandleError, Mode, ReceiveError, SendError};
 use bchan::{Receiving, Sending};
 use loom::thread;
 
@@ -29,6 +29,38 @@ fn closing_wakes_a_parked_producer() {
         closer.join().unwrap();
         assert_eq!(channel.len(), 1);
     });
+}
+
+#[test]
+fn last_consumer_that_leaves_wakes_a_parked_producer() {
+    for mode in [Mode::Mpsc, Mode::Mpmc] {
+        check(5, move || {
+            let channel = deserted_by_the_last(mode);
+            let (mut tx, rx) = warm(&channel);
+            tx.send(0_u64).unwrap();
+            let leaver = thread::spawn(move || drop(rx));
+            assert_eq!(tx.send(1_u64), Err(SendError::Deserted));
+            leaver.join().unwrap();
+            assert!(channel.is_deserted());
+        });
+    }
+}
+
+#[test]
+fn consumers_that_leave_at_once_close_the_channel() {
+    check(5, || {
+        let channel = deserted_by_the_last(Mode::Mpmc);
+        let (rx, other) = (channel.consumer().unwrap(), channel.consumer().unwrap());
+        let leaver = thread::spawn(move || drop(rx));
+        drop(other);
+        leaver.join().unwrap();
+        assert!(channel.is_deserted());
+    });
+}
+
+fn deserted_by_the_last(mode: Mode) -> Channel {
+    let config = Config { mode, capacity: 1, stays_open: false, ..Config::default() };
+    Channel::new(&config).unwrap()
 }
 
 #[test]

@@ -7,7 +7,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bchan::process::{Killed, be, die_at, died};
-use bchan::{Channel, Config, Consumer, HandleError, Mode, Producer, ReceiveError, Receiving, Sending};
+use bchan::{
+    Channel, Config, Consumer, HandleError, Mode, Producer, ReceiveError, Receiving, SendError, Sending,
+};
 use loom::thread;
 use loom::thread::JoinHandle;
 
@@ -19,8 +21,11 @@ pub(crate) const VICTIM: u32 = 2;
 pub(crate) const OTHER: u32 = 3;
 
 fn shared(mode: Mode, capacity: usize, max_producers: usize) -> Channel {
-    let config = Config { mode, item_size: 8, capacity, max_producers, is_shared: true, ..Config::default() };
-    Channel::new(&config).unwrap()
+    Channel::new(&config(mode, capacity, max_producers)).unwrap()
+}
+
+fn config(mode: Mode, capacity: usize, max_producers: usize) -> Config {
+    Config { mode, item_size: 8, capacity, max_producers, is_shared: true, ..Config::default() }
 }
 
 /// Makes a handle of the process `pid`.
@@ -484,6 +489,27 @@ fn sleeper_is_roused_whose_waker_died() {
                     .unwrap();
             assert!(channel.bury(VICTIM));
             assert_eq!(sleeper.join().unwrap(), Ok(100));
+        });
+    }
+}
+
+#[test]
+fn last_consumer_that_dies_as_it_leaves() {
+    for (mode, label) in [
+        (Mode::Mpsc, "leave.leaving"),
+        (Mode::Mpsc, "close.lane"),
+        (Mode::Mpmc, "leave.leaving"),
+        (Mode::Mpmc, "close.sealed"),
+    ] {
+        check(1, move || {
+            let channel = Channel::new(&Config { stays_open: false, ..config(mode, 1, 1) }).unwrap();
+            let (mut tx, rx) = (producer(&channel, OTHER), consumer(&channel, VICTIM));
+            of(OTHER, || tx.send(0_u64)).unwrap();
+            let sleeper = live(move || tx.send(1_u64));
+            let _remains = kill(VICTIM, label, Some(rx), |rx| drop(rx.take())).join().unwrap();
+            assert!(channel.bury(VICTIM));
+            assert_eq!(sleeper.join().unwrap(), Err(SendError::Deserted));
+            assert!(channel.is_deserted());
         });
     }
 }

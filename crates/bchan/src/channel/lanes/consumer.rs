@@ -251,7 +251,7 @@ impl Waiter for ForMessage<'_> {
         let registry = shared.registry();
         !shared.memory.header().rung.is_empty()
             || registry.is_closed()
-            || registry.deserted().is_some()
+            || registry.left().is_some()
             || rota.readers().any(|reader| readers[reader].available(1) > 0)
     }
 
@@ -320,9 +320,9 @@ impl Receiving for Consumer {
         if registry.is_closed() {
             return self.seal();
         }
-        // Once it is deserted, all that was sent is visible, in a lane that we watch or that rang.
-        let Some(deserted) = registry.deserted() else { return false };
-        self.claim(1) == 0 && registry.end(deserted)
+        // Once all producers have left, all that was sent is visible, in a lane that we watch or that rang.
+        let Some(left) = registry.left() else { return false };
+        self.claim(1) == 0 && registry.end(left)
     }
 
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {

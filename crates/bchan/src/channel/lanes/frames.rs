@@ -76,6 +76,10 @@ impl SendingFrames for FrameProducer {
         self.tx.is_closed()
     }
 
+    fn send_error(&self) -> SendError {
+        self.tx.send_error()
+    }
+
     fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError> {
         self.tx.wait_for(slots_for(len), deadline)
     }

@@ -37,7 +37,8 @@ impl Shared {
     pub(super) fn close_lanes(&self) {
         // The lanes first: whoever finds the registry closed can rely on it that they refuse.
         for lane in self.lanes() {
-            self.memory.lane_header(lane).bell.flags.fetch_or(Bell::CLOSED, Ordering::Relaxed);
+            // Release: why it is closed; pairs with the fence in `send_error`.
+            self.memory.lane_header(lane).bell.flags.fetch_or(Bell::CLOSED, Ordering::Release);
             kill_point!("close.lane");
         }
         if !self.registry().close() {

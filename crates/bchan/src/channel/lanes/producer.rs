@@ -76,7 +76,7 @@ impl Producer {
             Err(_) => {
                 kill_point!("lane.retract");
                 self.writer.retract(n);
-                Err(SendError::Closed)
+                Err(self.send_error())
             }
         }
     }
@@ -113,7 +113,7 @@ impl Producer {
 
     fn space_or_closed(&mut self, n: usize) -> Option<Result<(), SendError>> {
         match self.is_closed() {
-            true => Some(Err(SendError::Closed)),
+            true => Some(Err(self.send_error())),
             false => (self.writer.free(n) >= n).then_some(Ok(())),
         }
     }
@@ -206,7 +206,7 @@ impl Sending for Producer {
     fn commit(&mut self, n: usize) -> Result<(), SendError> {
         if self.is_closed() {
             self.writer.give_up();
-            return Err(SendError::Closed);
+            return Err(self.send_error());
         }
         kill_point!("lane.commit.begun");
         self.writer.publish(n);
@@ -223,6 +223,10 @@ impl Sending for Producer {
     #[inline(always)]
     fn is_closed(&self) -> bool {
         self.writer.lane.bell.flags.load(Ordering::Relaxed) & Bell::CLOSED != 0
+    }
+
+    fn send_error(&self) -> SendError {
+        self.shared.registry().send_error()
     }
 
     fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {

@@ -208,7 +208,7 @@ impl<P: Borrow<FramePort>> SendingFrames for FrameSender<P> {
         // What was claimed just now came before the close.
         if self.is_reserved && self.is_closed() {
             self.abort();
-            return Err(SendError::Closed);
+            return Err(self.send_error());
         }
         (self.open, self.is_reserved) = (None, false);
         self.port().commit_frame(open, frame, self.seating.sending);
@@ -226,6 +226,10 @@ impl<P: Borrow<FramePort>> SendingFrames for FrameSender<P> {
     #[inline(always)]
     fn is_closed(&self) -> bool {
         self.port().0.is_closed()
+    }
+
+    fn send_error(&self) -> SendError {
+        self.port().0.send_error()
     }
 
     fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<(), SendError> {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::channel::Shared;
-use crate::channel::seats::{Place, Role};
+use crate::channel::seats::Place;
 use crate::error::HandleError;
 use crate::process;
 use crate::sync::Arc;
@@ -34,8 +34,7 @@ impl Pool {
         if let Some(seat) = seats.free.pop() {
             return Ok(seat);
         }
-        let mut place = Place::take(shared, Role::Consumer)?;
-        place.begin()?;
+        let place = Place::for_calls(shared)?;
         let seat = place.index();
         seats.places.push(place);
         Ok(seat)

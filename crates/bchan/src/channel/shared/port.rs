@@ -61,7 +61,7 @@ impl Port {
             }
             Err(NoSlot::Sealed) => {
                 self.say_refused();
-                Err(SendError::Closed)
+                Err(self.send_error())
             }
         }
     }
@@ -255,7 +255,7 @@ impl Port {
             self.commit(claim, claim.len, witness);
             sent += claim.len;
         }
-        if sent == 0 && self.is_closed() { Err(SendError::Closed) } else { Ok(sent) }
+        if sent == 0 && self.is_closed() { Err(self.send_error()) } else { Ok(sent) }
     }
 
     /// Copies up to `n` messages to `buffer`; tells how many, 0 when there is none.
@@ -376,6 +376,11 @@ impl Port {
         self.ring.is_sealed()
     }
 
+    /// Why a closed channel takes no message.
+    pub(super) fn send_error(&self) -> SendError {
+        self.shared.registry().send_error()
+    }
+
     /// Whether a sender would find a slot, or the channel closed.
     pub(in crate::channel) fn is_ready_to_send(&self) -> bool {
         self.ring.has_room(1) || self.ring.is_sealed()
@@ -389,7 +394,7 @@ impl Port {
     /// Whether no producer will send any more.
     fn is_over(&self) -> bool {
         let registry = self.shared.registry();
-        registry.is_closed() || registry.is_ended() || registry.deserted().is_some()
+        registry.is_closed() || registry.is_ended() || registry.left().is_some()
     }
 
     /// Whether nothing more will ever come. To be called when there was nothing to receive.
@@ -398,9 +403,9 @@ impl Port {
         keep_watch(&self.shared);
         let registry = self.shared.registry();
         if !(registry.is_closed() || registry.is_ended()) {
-            // Once it is deserted, all that was sent is visible.
-            let Some(deserted) = registry.deserted() else { return false };
-            if !(self.ring.is_drained() && registry.end(deserted)) {
+            // Once all producers have left, all that was sent is visible.
+            let Some(left) = registry.left() else { return false };
+            if !(self.ring.is_drained() && registry.end(left)) {
                 return false;
             }
             kill_point!("end.said");
@@ -458,7 +463,7 @@ impl Port {
     /// One that waits until `slots` are free.
     pub(super) fn for_space(&self, slots: usize) -> impl Waiter<Error = SendError> + '_ {
         let look = move || match self.ring.is_sealed() {
-            true => Look::Over(Err(SendError::Closed)),
+            true => Look::Over(Err(self.send_error())),
             false => Look::of(self.ring.has_room(slots)),
         };
         AtRing::new(&self.shared, self.space(), look)

@@ -56,7 +56,7 @@ impl<P: Borrow<Port>> Sender<P> {
         if std::mem::take(&mut self.is_reserved) {
             self.port().count_reserved(-(open.len as i64), self.seating.sending);
         }
-        if self.is_closed() { Err(SendError::Closed) } else { Ok(()) }
+        if self.is_closed() { Err(self.send_error()) } else { Ok(()) }
     }
 }
 
@@ -97,6 +97,10 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
     #[inline(always)]
     fn is_closed(&self) -> bool {
         self.port().is_closed()
+    }
+
+    fn send_error(&self) -> SendError {
+        self.port().send_error()
     }
 
     fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
