@@ -497,7 +497,7 @@ SHUTDOWN = """
     import threading
     import bchan
 
-    ch = bchan.Channel("u8", capacity=2, mode="mpsc", max_producers=4)
+    ch = bchan.Channel("u8", capacity=2, mode="mpsc", max_producers=4, keep_open=True)
     idle, tx, rx = ch.producer(), ch.producer(), ch.consumer()
     tx.send_batch([1, 2])
     {keep}

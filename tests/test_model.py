@@ -27,10 +27,12 @@ class ChannelMachine(RuleBasedStateMachine):
         mode=st.sampled_from(MODES),
         dtype=st.sampled_from(["u4", "O"]),
         capacity=st.integers(1, 9),
+        is_kept=st.booleans(),
     )
-    def make(self, mode: Mode, dtype: str, capacity: int) -> None:
+    def make(self, mode: Mode, dtype: str, capacity: int, is_kept: bool) -> None:
         most = 1 if mode in ("spsc", "spmc") else 3
-        self.ch = Channel(dtype, capacity=capacity, mode=mode, max_producers=most)
+        self.ch = Channel(dtype, capacity, mode, max_producers=most, keep_open=is_kept)
+        self.is_kept = is_kept
         self.is_shared = mode in ("spmc", "mpmc")
         self.most = most
         # One queue for each producer, or one for all.
@@ -133,10 +135,17 @@ class ChannelMachine(RuleBasedStateMachine):
 
     @rule()
     def another_consumer(self) -> None:
-        if self.is_shared:
-            self.consumers.append(self.ch.consumer())
+        if not self.is_shared:
+            self.a_consumer_leaves()
         else:
-            self.consumers.pop().close()
+            self.consumers.append(self.ch.consumer())
+
+    @rule()
+    def a_consumer_leaves(self) -> None:
+        self.consumers.pop().close()
+        if not self.consumers:
+            self.is_closed |= not self.is_kept
+            assert self.ch.closed == self.is_closed
             self.consumers.append(self.ch.consumer())
 
     @rule(sure=st.integers(0, 9))
@@ -164,7 +173,7 @@ class BytesMachine(RuleBasedStateMachine):
     @initialize(mode=st.sampled_from(MODES), capacity=st.sampled_from([1, 2, 4, 8]))
     def make(self, mode: Mode, capacity: int) -> None:
         most = 1 if mode in ("spsc", "spmc") else 2
-        self.ch = Channel(bytes, capacity=capacity, mode=mode, max_producers=most)
+        self.ch = Channel(bytes, capacity, mode, max_producers=most, keep_open=True)
         self.is_shared = mode in ("spmc", "mpmc")
         self.senders = [self.ch.producer() for _ in range(most)]
         self.consumers = [self.ch.consumer() for _ in range(1 + self.is_shared)]

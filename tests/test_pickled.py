@@ -513,9 +513,8 @@ def test_a_child_receives_and_answers(ctx: Any) -> None:
     process.start()
     with requests.producer() as tx:
         tx.send_batch(["ab", 5, (1,)], timeout=DEADLINE)
-    answers = [results.consumer().receive(timeout=DEADLINE)]
     with results.consumer() as rx:
-        answers += list(rx)
+        answers = [rx.receive(timeout=DEADLINE), *rx]
     assert answers == [{"twice": "abab"}, {"twice": 10}, {"twice": (1, 1)}]
     process.join(DEADLINE)
     assert process.exitcode == 0

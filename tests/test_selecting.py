@@ -495,8 +495,9 @@ def test_a_handle_in_use_by_a_select_is_refused_to_others() -> None:
     assert other.try_receive() is None
     feeder.send(9)
     assert selecting.result() == (rx, 9)
-    assert full.consumer().receive() == 1
-    assert tx.try_send(3)
+    with full.consumer() as first:
+        assert first.receive() == 1
+        assert tx.try_send(3)
 
 
 @both_ways
