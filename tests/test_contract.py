@@ -446,7 +446,7 @@ def test_what_was_accepted_while_closing_is_received(make: Make, mode: Mode, dty
 
 @pytest.mark.parametrize("mode", MANY)
 def test_the_next_consumer_goes_on_where_the_last_one_was(make: Make, mode: Mode) -> None:
-    ch = make("u4", capacity=64, mode=mode, max_producers=3)
+    ch = make("u4", capacity=64, mode=mode, max_producers=3, keep_open=True)
     producers = [ch.producer() for _ in range(3)]
     for number, tx in enumerate(producers):
         tx.send_batch(range(number * 10, number * 10 + 5))

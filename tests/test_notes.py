@@ -99,7 +99,7 @@ def test_a_note_of_nonsense_is_a_value_error(kind: str) -> None:
 def attached(note: bytes, dtype: npt.DTypeLike = "u8") -> Channel:
     """Attach to the memory of a channel for unsigned integers, whose note says that."""
     kind = bchan._core.Channel
-    made = kind(np.dtype(dtype), 8, "spsc", 1, Tuning(), False, note)
+    made = kind(np.dtype(dtype), 8, "spsc", 1, Tuning(), False, False, note)
     return _sharing.look(made._fd)
 
 

@@ -109,7 +109,7 @@ def test_a_sender_that_polls_notices_that_a_consumer_died(
     mode: Mode, payload: str, call: str
 ) -> None:
     dtype, item = ITEMS[payload]
-    ch = Channel(dtype, 4, mode, shared=True)
+    ch = Channel(dtype, 4, mode, shared=True, keep_open=True)
     tx = ch.producer()
     assert tx.try_send(item)
     assert tx.try_send(item)
@@ -124,7 +124,7 @@ def test_a_receiver_that_polls_notices_that_a_producer_died(
     mode: Mode, payload: str, call: str
 ) -> None:
     dtype, item = ITEMS[payload]
-    ch = Channel(dtype, 4, mode, shared=True)
+    ch = Channel(dtype, 4, mode, shared=True, keep_open=True)
     rx = ch.consumer()
     tx = ch.producer() if mode in ("mpsc", "mpmc") else None
     _killed(ch.producer(), "send", item)
@@ -139,7 +139,7 @@ def test_a_receiver_that_polls_notices_that_a_producer_died(
 @pytest.mark.parametrize("call", [*SENDING, *RECEIVING])
 def test_a_channel_that_is_polled_without_a_handle_notices_a_death(payload: str, call: str) -> None:
     dtype, item = ITEMS[payload]
-    ch = Channel(dtype, 4, "mpmc", shared=True)
+    ch = Channel(dtype, 4, "mpmc", shared=True, keep_open=True)
     if call in OF_HANDLES_ALONE or ("objects" in payload and call in NOT_OF_OBJECTS):
         return
     assert ch.try_send(item)
@@ -158,7 +158,7 @@ def test_a_channel_that_is_polled_without_a_handle_notices_a_death(payload: str,
 @pytest.mark.parametrize("what", ["len", "active_producers"])
 def test_a_process_that_only_counts_notices_a_death(mode: Mode, payload: str, what: str) -> None:
     dtype, item = ITEMS[payload]
-    ch = Channel(dtype, 4, mode, shared=True)
+    ch = Channel(dtype, 4, mode, shared=True, keep_open=True)
     rx = ch.consumer()
     _killed(ch.producer(), "send", item)
     count = {"len": lambda: len(ch), "active_producers": lambda: ch.active_producers}[what]

@@ -72,8 +72,8 @@ class BytesConsumer(
     """The consumer of a channel of bytes, from `Channel.consumer`. One thread at a time may use it.
 
     Iterating over it gives one message after the other and stops when the last producer has closed
-    and all is received. Leaving a `with` block closes it; the channel's next consumer goes on
-    where it was.
+    and all is received. Leaving a `with` block closes it. Another consumer goes on where it was;
+    the last one that leaves closes the channel, unless that is kept open.
 
     Example:
         >>> import bchan
