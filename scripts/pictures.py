@@ -21,8 +21,8 @@ text { font: 13px sans-serif; fill: #1b1b1f }
 .room { fill: #ffffff; stroke: #6b6b78 }
 .arrow { fill: none; stroke: #3b6ea8; stroke-width: 1.3; marker-end: url(#head) }
 """
-HEAD = """<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"
- orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#3b6ea8"/></marker></defs>"""
+HEAD = """<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"
+ markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#3b6ea8"/></marker></defs>"""
 
 
 class Room(NamedTuple):
@@ -37,6 +37,7 @@ class Room(NamedTuple):
 
 
 def svg(width: int, height: int, parts: Iterator[str]) -> str:
+    """A picture of parts."""
     body = "\n".join(parts)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
     background = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
@@ -44,21 +45,25 @@ def svg(width: int, height: int, parts: Iterator[str]) -> str:
 
 
 def text(x: int, y: int, words: str, kind: str = "") -> str:
+    """Words."""
     return f'<text x="{x}" y="{y}" class="{kind}">{escape(words)}</text>'
 
 
 def rectangle(x: int, y: int, width: int, height: int, kind: str) -> str:
+    """A rectangle."""
     where = f'x="{x}" y="{y}" width="{width}" height="{height}"'
     return f'<rect {where} rx="5" class="{kind}"/>'
 
 
 def draw(room: Room) -> Iterator[str]:
+    """A room, with its name and its purpose."""
     yield rectangle(room.x, room.y, room.width, room.height, "room")
     yield text(room.x + 8, room.y + 19, room.name, "name")
     yield text(room.x + 8, room.y + 36, room.purpose, "small")
 
 
 def arrow(path: str) -> str:
+    """An arrow along a path."""
     return f'<path d="{path}" class="arrow"/>'
 
 
@@ -103,16 +108,19 @@ def imports(room: str) -> set[str]:
 
 
 def band(title: str, y: int, height: int) -> Iterator[str]:
+    """A house, or a floor of it, to put rooms on."""
     yield rectangle(10, y, 860, height, "band")
     yield text(22, y + 22, title, "title")
 
 
 def row(rooms: list[Room], y: int) -> Iterator[str]:
+    """Rooms side by side."""
     for place, room in enumerate(rooms):
         yield from draw(room._replace(x=24 + 168 * place, y=y, width=158))
 
 
 def house() -> str:
+    """The house, and the imports within its core."""
     return svg(880, 790, _house())
 
 
@@ -137,7 +145,7 @@ def _house() -> Iterator[str]:
 
 
 def _between(importer: int, used: int) -> str:
-    """An arrow from one room of the core to another: to the next straight down, else round the others."""
+    """An arrow from one room of the core to another: straight down, or round those in between."""
     start, end = 300 + 82 * importer, 300 + 82 * used
     if used == importer + 1:
         return f"M420 {start + 46} V{end}"
@@ -173,6 +181,7 @@ RECEIVER = [
 
 
 def message() -> str:
+    """What a message meets on its way."""
     return svg(880, 600, _message())
 
 
@@ -194,6 +203,7 @@ def _message() -> Iterator[str]:
 
 
 def main() -> None:
+    """Write both."""
     PICTURES.mkdir(exist_ok=True)
     (PICTURES / "house.svg").write_text(house())
     (PICTURES / "message.svg").write_text(message())

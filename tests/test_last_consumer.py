@@ -19,7 +19,11 @@ from bchan._types import Mode
 from tests.support import DEADLINE, Task, end, start, until, until_parked
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
-KINDS: dict[str, tuple[Any, Any]] = {"typed": ("u8", 7), "bytes": (bytes, b"7"), "objects": ("O", "7")}
+KINDS: dict[str, tuple[Any, Any]] = {
+    "typed": ("u8", 7),
+    "bytes": (bytes, b"7"),
+    "objects": ("O", "7"),
+}
 GONE = "last consumer has left or died"
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="shared channels need Linux")
 places = pytest.mark.parametrize("shared", [False, pytest.param(True, marks=needs_linux)])
@@ -161,7 +165,7 @@ def test_a_channel_that_was_closed_says_that() -> None:
     tx, rx = ch.producer(), ch.consumer()
     ch.close()
     rx.close()
-    with pytest.raises(Closed, match="^the channel is closed$"):
+    with pytest.raises(Closed, match=r"^the channel is closed$"):
         tx.send(1)
 
 

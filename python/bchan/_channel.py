@@ -163,7 +163,9 @@ class Channel(
             called = None if name is None else _names.checked(name)
             note = Note(what, mode, called, tuning)
         packed = None if note is None else note.to_bytes()
-        self = super().__new__(kind, item, capacity, mode, most, tuning, is_framed, keep_open, packed)
+        self = super().__new__(
+            kind, item, capacity, mode, most, tuning, is_framed, keep_open, packed
+        )
         self._mode, self._name, self._process, self._tuning = mode, name, os.getpid(), tuning
         if name is not None:
             _sharing.hold(self, _names.claim(name, self._fd))

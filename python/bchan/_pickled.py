@@ -38,7 +38,8 @@ class PickledConsumer(Handle, AwaitingReceiver, pickled.Receiving, _core.Consume
 
     Iterating over it gives one object after the other and stops when the last producer has closed
     and all is received. Leaving a `with` block closes it. Another consumer goes on where it was,
-    also in the middle of a batch; the last one that leaves closes the channel, unless that is kept open.
+    also in the middle of a batch; the last one that leaves closes the channel, unless that is kept
+    open.
 
     Unpickling trusts the processes that can write to the channel's memory.
 
