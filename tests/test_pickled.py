@@ -562,7 +562,7 @@ def test_a_raw_object_never_gets_into_shared_memory() -> None:
         lambda: PickledChannel("u8", shared=True),
         lambda: PickledChannel(bytes, shared=True),
         lambda: bchan.BytesChannel(object, shared=True),
-        lambda: bchan._core.Channel(np.dtype(object), 8, "mpmc", 8, ch.tuning, False, False, b"note"),
+        lambda: bchan._core.Channel(np.dtype("O"), 8, "mpmc", 8, ch.tuning, False, False, b"note"),
         lambda: bchan.BytesProducer(ch),
         lambda: bchan.Producer(ch),
         lambda: bchan.PickledProducer(Channel()),
