@@ -85,24 +85,6 @@ impl ItemType {
         if self.is_object() { Err(no_array(call)) } else { Ok(()) }
     }
 
-    /// Takes a reference to what `bits` are, if they are an object: a message owns it.
-    #[inline(always)]
-    pub(crate) fn own(&self, bits: u64) {
-        if self.is_object() {
-            // SAFETY: the caller has the object in its arguments.
-            unsafe { ffi::Py_INCREF(bits as *mut ffi::PyObject) };
-        }
-    }
-
-    /// Takes back what `own` did: the message was not sent.
-    #[cold]
-    pub(crate) fn disown(&self, bits: u64) {
-        if self.is_object() {
-            // SAFETY: the caller has it in its arguments, so this is not the last reference.
-            unsafe { ffi::Py_DECREF(bits as *mut ffi::PyObject) };
-        }
-    }
-
     pub(crate) fn size(&self) -> usize {
         self.size
     }
@@ -325,8 +307,7 @@ impl ItemType {
                 (Kind::Float, 8) => ffi::PyFloat_FromDouble(slot.cast::<f64>().read_unaligned()),
                 (Kind::Float, _) => ffi::PyFloat_FromDouble(slot.cast::<f32>().read_unaligned().into()),
                 (Kind::Bool, _) => ffi::PyBool_FromLong(slot.read().into()),
-                // The message's own reference.
-                (Kind::Object, _) => slot.cast::<*mut ffi::PyObject>().read(),
+                (Kind::Object, _) => unreachable!("references are received elsewhere"),
                 (Kind::Other | Kind::Foreign, _) => self.decode_other(py, slot),
             }
         }

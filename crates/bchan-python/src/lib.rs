@@ -28,6 +28,7 @@ mod pickled;
 mod producer;
 mod queue;
 mod receiving;
+mod references;
 mod reserving;
 mod selecting;
 mod sending;

@@ -3,38 +3,20 @@
 //! Iterating runs Python code, and so may waiting. Neither happens while slots are claimed, so whoever
 //! uses the same channel from there meets it at rest.
 
-use bchan::{Receiving, Sending};
 use numpy::PyUntypedArray;
+use pyo3::Borrowed;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use pyo3::{Borrowed, ffi};
 
 use crate::arguments::{Timeout, describe};
 use crate::call::Patience;
 use crate::detached::{PyIter_Next, PyObject_GetIter};
-use crate::errors::{Raise, Unmet, with_attribute, with_sent};
+use crate::errors::{Raise, with_attribute, with_sent};
 use crate::made;
-use crate::memory::{NewList, collected};
+use crate::memory::collected;
+use crate::references::send_some;
 use crate::sending::Outlet;
-
-/// Sends as many of `objects` as there is space for, in one claim; tells how many.
-fn put(tx: &mut impl Sending, objects: &[Bound<'_, PyAny>]) -> PyResult<usize> {
-    let n = tx.claim(objects.len());
-    if n == 0 {
-        return if tx.is_closed() { Err(tx.send_error().refusal()) } else { Ok(0) };
-    }
-    // SAFETY: `n` slots are ours, each with room for a reference.
-    let slots = unsafe { std::slice::from_raw_parts_mut(tx.slots(n).cast::<*mut ffi::PyObject>(), n) };
-    for (slot, object) in slots.iter_mut().zip(objects) {
-        *slot = object.clone().into_ptr();
-    }
-    tx.commit(n).map(|()| n).map_err(|refusal| {
-        // SAFETY: the references that were not sent; the caller has others.
-        objects[..n].iter().for_each(|object| unsafe { ffi::Py_DECREF(object.as_ptr()) });
-        refusal.refusal()
-    })
-}
 
 /// Sends the first objects of a list, a tuple or an array, as many as there is space for; tells how many.
 pub(crate) fn try_send_batch(
@@ -45,7 +27,7 @@ pub(crate) fn try_send_batch(
     outlet.send_with(batch.py(), |call| {
         let mut sent = 0;
         while sent < objects.len() {
-            match put(call.handle, &objects[sent..]) {
+            match send_some(call.handle, &objects[sent..]) {
                 Ok(0) => break,
                 Ok(n) => sent += n,
                 Err(error) if sent == 0 => return Err(error),
@@ -156,7 +138,7 @@ pub(crate) fn send_batch(
     send_all(batch, |objects, sent| {
         outlet.send_with(py, |call| {
             while *sent < objects.len() {
-                match put(call.handle, &objects[*sent..])? {
+                match send_some(call.handle, &objects[*sent..])? {
                     0 => call.wait_for_space(py, "send_batch", &mut patience)?,
                     n => *sent += n,
                 }
@@ -164,31 +146,4 @@ pub(crate) fn send_batch(
             Ok(())
         })
     })
-}
-
-/// Up to `wanted` objects. May run Python code, which then finds the call under way.
-pub(crate) fn take<'py>(
-    py: Python<'py>,
-    rx: &mut impl Receiving,
-    wanted: usize,
-) -> PyResult<Bound<'py, PyList>> {
-    let mut objects = NewList::with_room(py, 0)?;
-    while objects.len() < wanted {
-        let most = rx.available(wanted - objects.len());
-        // Before they are taken off the channel.
-        if let Err(error) = objects.reserve(most) {
-            rx.release(0);
-            return if objects.len() == 0 { Err(error) } else { Ok(objects.into_list()) };
-        }
-        let n = if most == 0 { 0 } else { rx.claim(most) };
-        if n == 0 {
-            break;
-        }
-        // SAFETY: `n` messages are ours, each a reference that we take over.
-        let slots = unsafe { std::slice::from_raw_parts(rx.front(n).cast::<*mut ffi::PyObject>(), n) };
-        // SAFETY: as above.
-        slots.iter().for_each(|object| objects.push(unsafe { Bound::from_owned_ptr(py, *object) }));
-        rx.release(n);
-    }
-    Ok(objects.into_list())
 }

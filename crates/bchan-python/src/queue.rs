@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bchan::{Config, Mode, Port, SendError, Sending, WaitError};
+use bchan::{Config, Mode, Port, SendError, WaitError};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -27,6 +27,7 @@ use crate::errors::{Raise, from_config};
 use crate::gate::{Entry, Visit, generation};
 use crate::made::Made;
 use crate::memory::{check, out_of_memory};
+use crate::references;
 
 /// Items that the ring of a queue without a limit holds.
 const UNLIMITED_RING: usize = 1 << 16;
@@ -99,23 +100,11 @@ impl Queue {
         let item = item.as_ptr();
         if cfg!(Py_GIL_DISABLED) {
             let Ok(mut sender) = self.port.sender() else { return false };
-            if sender.claim(1) == 0 {
-                return false;
-            }
-            // What is claimed is sent. It is counted before: whoever gets it may report it done at once.
-            self.count_unfinished(1);
-            // SAFETY: the slot is ours and has room for a reference; the item is the caller's.
-            unsafe {
-                ffi::Py_INCREF(item);
-                sender.slots(1).cast::<*mut ffi::PyObject>().write(item);
-            }
-            return sender.commit(1).is_ok();
+            // Whoever gets it may report it done at once.
+            return references::send(&mut sender, item, || self.count_unfinished(1));
         }
-        // SAFETY: the GIL is the lock, and the item is the caller's.
-        let sent = unsafe { self.port.send_word(item as u64) };
+        let sent = references::send_under_the_gil(&self.port, item);
         if sent {
-            // SAFETY: as above.
-            unsafe { ffi::Py_INCREF(item) };
             self.count_unfinished(1);
         }
         sent
@@ -177,14 +166,10 @@ impl Queue {
         if self.made_in != generation() {
             return std::ptr::null_mut();
         }
-        let mut word = [0];
-        let received = if cfg!(Py_GIL_DISABLED) {
-            (self.port.try_receive_into(&mut word) == 1).then_some(word[0])
-        } else {
-            // SAFETY: the GIL is the lock.
-            unsafe { self.port.receive_word() }
-        };
-        received.map_or(std::ptr::null_mut(), |object| object as *mut ffi::PyObject)
+        if cfg!(Py_GIL_DISABLED) {
+            return self.port.receiver().map_or(std::ptr::null_mut(), |mut rx| references::receive(&mut rx));
+        }
+        references::receive_under_the_gil(&self.port)
     }
 
     /// Gets an item out of the ring, or of what came after it; null if there is none.

@@ -17,7 +17,7 @@ use crate::gate::Entry;
 use crate::item::ItemType;
 use crate::made::slice;
 use crate::memory::NewList;
-use crate::objects;
+use crate::references;
 
 /// What an empty channel is called.
 pub(crate) const EMPTY: &str = "the channel is empty";
@@ -25,6 +25,9 @@ pub(crate) const EMPTY: &str = "the channel is empty";
 /// Receives an item that is not foreign, if there is one; null if not, and then nothing was done.
 #[inline(always)]
 pub(crate) fn receive_bits(py: Python<'_>, rx: &mut impl Receiving, item: &ItemType) -> *mut ffi::PyObject {
+    if item.is_object() {
+        return references::receive(rx);
+    }
     if rx.claim(1) == 0 {
         return std::ptr::null_mut();
     }
@@ -176,7 +179,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
     fn take_batch<'py>(&mut self, py: Python<'py>, wanted: usize) -> PyResult<Option<Batch<'py>>> {
         if self.item.is_object() {
             self.entry.mark();
-            let objects = objects::take(py, self.handle, wanted)?;
+            let objects = references::receive_some(py, self.handle, wanted)?;
             return Ok((!objects.is_empty()).then_some(Batch::Objects(objects)));
         }
         let len = self.handle.available(wanted);

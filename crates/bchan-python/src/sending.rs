@@ -12,22 +12,20 @@ use crate::errors::{Unmet, with_sent};
 use crate::gate::Entry;
 use crate::item::{Encoded, ItemType};
 use crate::methods::boolean;
-use crate::objects;
+use crate::{objects, references};
 
 /// Sends a number or an object if there is space; tells whether. If not, nothing was done.
 #[inline(always)]
 pub(crate) fn send_bits(tx: &mut impl Sending, item: &ItemType, bits: u64) -> bool {
+    if item.is_object() {
+        return references::send(tx, bits as *mut ffi::PyObject, || ());
+    }
     if tx.claim(1) == 0 {
         return false;
     }
-    item.own(bits);
     // SAFETY: the slot is ours, and the channel's items are of this type.
     unsafe { item.write_bits(bits, tx.slots(1)) };
-    if tx.commit(1).is_ok() {
-        return true;
-    }
-    item.disown(bits);
-    false
+    tx.commit(1).is_ok()
 }
 
 impl<H: Sending + Send, E: Entry> Call<'_, H, E> {

@@ -1,33 +1,27 @@
 //! The channel.
 
+mod ends;
+
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
 
-use bchan::{
-    Barrier, Config, FramePort, FrameReceiver, FrameSender, Mode, Participant, Port, Receiver, Sender, Tuning,
-};
+use bchan::{Barrier, Config, FramePort, Mode, Participant, Port, Tuning};
 use numpy::PyArrayDescr;
+use pyo3::Borrowed;
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::{Borrowed, ffi};
 
-use crate::call::Call;
 use crate::contents::Contents;
 use crate::detached::detached;
-use crate::errors::{Raise, checked_alarm, from_config, from_handle, from_system, must_be};
-use crate::frames::buffer::Payload;
-use crate::frames::receiving::{FrameInlet, take};
-use crate::frames::sending::{FrameCall, FrameOutlet};
-use crate::gate::{ANYWHERE, Visit, check_process, generation, is_home};
+use crate::errors::{Raise, checked_alarm, from_config, from_system, must_be};
+use crate::frames::sending::FrameOutlet;
+use crate::gate::{ANYWHERE, Visit, check_process, generation};
 use crate::item::ItemType;
 use crate::made::{Made, bytes};
 use crate::memory::{check, collected};
 use crate::pickled::sending::{self as pickled, Encodings};
-use crate::receiving::{Inlet, quietly, receive_bits};
-use crate::sending::{Outlet, send_bits};
 use crate::tuning::Waiting;
 
 /// A channel: its memory, and what all threads may do with it.
@@ -241,143 +235,6 @@ pub(crate) fn make(config: &Config, is_object: bool) -> Result<bchan::Channel, b
         unsafe { bchan::Channel::under_a_lock(config) }
     } else {
         bchan::Channel::new(config)
-    }
-}
-
-impl Outlet for Channel {
-    type Handle<'a> = Sender<&'a Port>;
-    type Entry<'a> = Visit;
-
-    #[inline(always)]
-    fn item(&self) -> &ItemType {
-        &self.item
-    }
-
-    #[inline(always)]
-    fn send_with<T>(
-        &self,
-        _py: Python<'_>,
-        work: impl FnOnce(&mut Call<'_, Sender<&Port>, Visit>) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let (entry, port) = self.enter()?;
-        let mut handle = port.sender().map_err(from_handle)?;
-        work(&mut Call { handle: &mut handle, entry, item: &self.item })
-    }
-
-    #[inline(always)]
-    fn send_quickly(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
-        if let Some(port) = &self.port
-            && self.is_under_the_gil
-        {
-            let bits = item.as_ptr() as u64;
-            // SAFETY: the GIL is the lock.
-            let sent = is_home(self.made_in) && unsafe { port.send_word(bits) };
-            if sent {
-                self.item.own(bits);
-            }
-            return sent;
-        }
-        let Some(bits) = self.item.quick_bits(item) else { return false };
-        let Some(port) = &self.port else { return false };
-        if !is_home(self.made_in) {
-            return false;
-        }
-        port.sender().is_ok_and(|mut tx| send_bits(&mut tx, &self.item, bits))
-    }
-}
-
-impl Inlet for Channel {
-    type Handle<'a> = Receiver<&'a Port>;
-    type Entry<'a> = Visit;
-
-    #[inline(always)]
-    fn item(&self) -> &ItemType {
-        &self.item
-    }
-
-    #[inline(always)]
-    fn receive_with<T>(
-        &self,
-        _py: Python<'_>,
-        work: impl FnOnce(&mut Call<'_, Receiver<&Port>, Visit>) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let (entry, port) = self.enter()?;
-        let mut handle = port.receiver().map_err(from_handle)?;
-        work(&mut Call { handle: &mut handle, entry, item: &self.item })
-    }
-
-    #[inline(always)]
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
-        if let Some(port) = &self.port
-            && self.is_under_the_gil
-        {
-            // SAFETY: the GIL is the lock.
-            let word = if is_home(self.made_in) { unsafe { port.receive_word() } } else { None };
-            return word.map_or(ptr::null_mut(), |object| object as *mut ffi::PyObject);
-        }
-        match &self.port {
-            Some(port) if is_home(self.made_in) && !self.item.is_numpys() => {
-                let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };
-                quietly(py, receive_bits(py, &mut rx, &self.item))
-            }
-            _ => ptr::null_mut(),
-        }
-    }
-}
-
-impl FrameOutlet for Channel {
-    type Handle<'a> = FrameSender<&'a FramePort>;
-    type Entry<'a> = Visit;
-
-    #[inline(always)]
-    fn send_with<T>(
-        &self,
-        _py: Python<'_>,
-        work: impl FnOnce(&mut FrameCall<'_, FrameSender<&FramePort>, Visit>) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let (entry, port) = self.enter_with_frames()?;
-        let mut handle = port.sender().map_err(from_handle)?;
-        work(&mut FrameCall { handle: &mut handle, entry })
-    }
-
-    #[inline(always)]
-    fn send_quickly(&self, message: &impl Payload) -> bool {
-        let Some(port) = &self.frame_port else { return false };
-        if !is_home(self.made_in) || message.frame().len > self.most() {
-            return false;
-        }
-        let Ok(mut tx) = port.sender() else { return false };
-        message.put(&mut tx) == Ok(true)
-    }
-
-    #[inline(always)]
-    fn most(&self) -> usize {
-        self.core.max_len()
-    }
-}
-
-impl FrameInlet for Channel {
-    type Handle<'a> = FrameReceiver<&'a FramePort>;
-    type Entry<'a> = Visit;
-
-    #[inline(always)]
-    fn receive_with<T>(
-        &self,
-        _py: Python<'_>,
-        work: impl FnOnce(&mut FrameCall<'_, FrameReceiver<&FramePort>, Visit>) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let (entry, port) = self.enter_with_frames()?;
-        let mut handle = port.receiver().map_err(from_handle)?;
-        work(&mut FrameCall { handle: &mut handle, entry })
-    }
-
-    #[inline(always)]
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
-        let (Some(port), Ok(mut entry)) = (&self.frame_port, Visit::new(self.made_in)) else {
-            return ptr::null_mut();
-        };
-        let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };
-        quietly(py, take(py, &mut rx, &mut entry))
     }
 }
 
