@@ -1,6 +1,7 @@
 """Calls that are cancelled, that time out, and that signals interrupt: each is done, or was not."""
 
 import asyncio
+import itertools
 import random
 import signal
 import threading
@@ -100,10 +101,18 @@ def test_signals_within_calls_lose_and_double_nothing() -> None:
     for rng in rounds("signals"):
         ch, back = a_channel(rng), bchan.Channel(capacity=100_000)
         told: list[int] = []
+        numbers = itertools.count()
 
-        def handle(*_: object, back: bchan.Channel = back, told: list[int] = told) -> None:
-            back.send(len(told))
-            told.append(len(told))
+        # On a slow machine a handler may interrupt another.
+        def handle(
+            *_: object,
+            back: bchan.Channel = back,
+            told: list[int] = told,
+            numbers: itertools.count[int] = numbers,
+        ) -> None:
+            number = next(numbers)
+            back.send(number)
+            told.append(number)
 
         before = signal.signal(signal.SIGALRM, handle)
         signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005 + rng.random() * 0.001)
@@ -115,4 +124,4 @@ def test_signals_within_calls_lose_and_double_nothing() -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         assert received == list(range(300))
-        assert rest(back) == told
+        assert sorted(rest(back)) == sorted(told)
