@@ -5,6 +5,7 @@ import itertools
 import random
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -108,7 +109,7 @@ def test_signals_within_calls_lose_and_double_nothing() -> None:
             *_: object,
             back: bchan.Channel = back,
             told: list[int] = told,
-            numbers: itertools.count[int] = numbers,
+            numbers: Iterator[int] = numbers,
         ) -> None:
             number = next(numbers)
             back.send(number)
