@@ -38,40 +38,52 @@ pub(super) fn write(object: &Bound<'_, PyAny>, bytes: &mut Vec<u8>) -> bool {
     }
 }
 
+/// What has no parts; `None` if the object has.
+///
 /// # Safety
-/// `object` must be one, and nothing else may run that could change it.
-unsafe fn write_value(object: *mut ffi::PyObject, bytes: &mut Vec<u8>, most: usize, depth: usize) -> bool {
-    // SAFETY: asked for the insides of a class once it is just that; items live as long as what they are in.
+/// `object` must be one.
+#[inline(always)]
+unsafe fn write_atom(object: *mut ffi::PyObject, bytes: &mut Vec<u8>) -> Option<bool> {
+    // SAFETY: asked for the insides of a class once it is just that.
     unsafe {
         if ffi::PyLong_CheckExact(object) != 0 {
             let mut overflow = 0;
             let value = ffi::PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
-            return overflow == 0 && write_word(INT, value.to_ne_bytes(), bytes);
+            return Some(overflow == 0 && write_word(INT, value.to_ne_bytes(), bytes));
         }
         if ffi::PyUnicode_CheckExact(object) != 0 {
             let mut len = 0;
             let data = ffi::PyUnicode_AsUTF8AndSize(object, &raw mut len);
             if data.is_null() {
                 ffi::PyErr_Clear();
-                return false;
+                return Some(false);
             }
-            return write_bytes(STR, data.cast(), len as usize, bytes);
+            return Some(write_bytes(STR, data.cast(), len as usize, bytes));
         }
         if ffi::PyFloat_CheckExact(object) != 0 {
-            return write_word(FLOAT, ffi::PyFloat_AS_DOUBLE(object).to_ne_bytes(), bytes);
+            return Some(write_word(FLOAT, ffi::PyFloat_AS_DOUBLE(object).to_ne_bytes(), bytes));
         }
         if ffi::PyBytes_CheckExact(object) != 0 {
             let len = ffi::Py_SIZE(object) as usize;
-            return write_bytes(BYTES, ffi::PyBytes_AS_STRING(object).cast(), len, bytes);
+            return Some(write_bytes(BYTES, ffi::PyBytes_AS_STRING(object).cast(), len, bytes));
         }
         let atom = match object {
-            none if none == ffi::Py_None() => Some(NONE),
-            no if no == ffi::Py_False() => Some(FALSE),
-            yes if yes == ffi::Py_True() => Some(TRUE),
-            _ => None,
+            none if none == ffi::Py_None() => NONE,
+            no if no == ffi::Py_False() => FALSE,
+            yes if yes == ffi::Py_True() => TRUE,
+            _ => return None,
         };
-        if let Some(atom) = atom {
-            return write_piece(&[atom], bytes);
+        Some(write_piece(&[atom], bytes))
+    }
+}
+
+/// # Safety
+/// `object` must be one, and nothing else may run that could change it.
+unsafe fn write_value(object: *mut ffi::PyObject, bytes: &mut Vec<u8>, most: usize, depth: usize) -> bool {
+    // SAFETY: asked for the insides of a class once it is just that; items live as long as what they are in.
+    unsafe {
+        if let Some(is_written) = write_atom(object, bytes) {
+            return is_written;
         }
         if depth == DEEPEST || bytes.len() > most {
             return false;
