@@ -1,6 +1,6 @@
 //! The class of consumers, of whatever messages.
 
-use bchan::{Receiving, ReceivingFrames};
+use bchan::ReceiveSlots;
 use pyo3::Borrowed;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use bchan::{Receiving, Sending};
+use bchan::{Receiving, SendSlots, Sending};
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 
@@ -28,7 +28,7 @@ pub(crate) struct Producer {
 impl Producer {
     pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
         let (core, item) = (channel.core()?, ItemType::new(channel.descr().bind(py))?);
-        let register = || registered(ticket, || core.producer(), |ticket| core.producer_of(ticket));
+        let register = || registered(ticket, || core.producer(), |ticket| core.tx_of(ticket));
         Ok(Self { reserving: Reserving::new(py, channel, register)?, item })
     }
 
@@ -110,7 +110,7 @@ pub(crate) struct Consumer {
 impl Consumer {
     pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
         let (core, item) = (channel.core()?, ItemType::new(channel.descr().bind(py))?);
-        let register = || registered(ticket, || core.consumer(), |ticket| core.consumer_of(ticket));
+        let register = || registered(ticket, || core.consumer(), |ticket| core.rx_of(ticket));
         Ok(Self { handle: Handle::new(py, channel, Peeked::default(), register)?, item })
     }
 

@@ -1,6 +1,6 @@
 //! Zero-copy receiving: messages that are shown where they are, and released.
 
-use bchan::{FrameConsumer, Receiving, ReceivingFrames};
+use bchan::{FrameConsumer, ReceiveSlots, Receiving, ReceivingFrames};
 use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -41,7 +41,7 @@ impl Peeks for bchan::Consumer {
     const SHOWN: &'static str = "the length of the view";
 
     fn is_ended(&mut self) -> bool {
-        Receiving::is_ended(self)
+        ReceiveSlots::is_ended(self)
     }
 
     fn release_first(&mut self, n: usize) {
@@ -53,7 +53,7 @@ impl Peeks for FrameConsumer {
     const SHOWN: &'static str = "the message that is looked at";
 
     fn is_ended(&mut self) -> bool {
-        ReceivingFrames::is_ended(self)
+        ReceiveSlots::is_ended(self)
     }
 
     fn release_first(&mut self, n: usize) {

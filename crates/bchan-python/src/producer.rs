@@ -1,6 +1,6 @@
 //! The class of producers, of whatever messages.
 
-use bchan::{Sending, SendingFrames};
+use bchan::{SendSlots, Sending, SendingFrames};
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bchan::Receiving;
+use bchan::{ReceiveSlots, Receiving};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bchan::{
-    Case, FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender, Interrupt, Port, Receiver,
-    Receiving, ReceivingFrames, Sender, Sending, SendingFrames, WaitError,
+    Case, FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender, Interrupt, Port, ReceiveSlots,
+    Receiver, Sender, Sending, SendingFrames, WaitError,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;

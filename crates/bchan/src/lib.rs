@@ -43,10 +43,10 @@ pub mod wait;
 #[cfg(not(loom))]
 pub use channel::Handover;
 pub use channel::{
-    Case, Channel, Config, Consumer, FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender,
-    Message, Messages, Mode, Participant, Plain, Port, Producer, Receiver, Receiving, ReceivingFrames, Room,
-    Sender, Sending, SendingFrames, Slots, Stats, Ticket, Woken, has_unused_handles, most_cases,
-    wait_for_any,
+    Case, Channel, ClaimedFrame, Config, Consumer, FrameConsumer, FramePort, FrameProducer, FrameReceiver,
+    FrameSender, Frames, Items, Message, Messages, Mode, Participant, Plain, Port, Producer, ReceiveSlots,
+    Receiver, Receiving, ReceivingFrames, Room, Rx, SendSlots, Sender, Sending, SendingFrames, Slots, Stats,
+    Ticket, Tx, Woken, has_unused_handles, most_cases, wait_for_any,
 };
 pub use error::{ConfigError, HandleError, ReceiveError, SendError, WaitError};
 pub use layout::{FRAME_SLOT, MAX_CAPACITY, MAX_CONSUMERS, MAX_PRODUCERS};

@@ -337,7 +337,7 @@ fn use_all(channel: &Channel, random: &mut Random, times: u64) {
             }
             18 => {
                 let ticket = tx.take().and_then(|mut tx: Producer| tx.ticket().ok());
-                tx = ticket.and_then(|ticket| channel.producer_of(ticket).ok());
+                tx = ticket.and_then(|ticket| channel.tx_of(ticket).ok());
             }
             19 => drop((tx.as_mut().map(Producer::begin), rx.as_mut().map(bchan::Consumer::begin))),
             20 => drop((channel.stats(), channel.len(), channel.is_empty(), channel.active_producers())),

@@ -1,7 +1,7 @@
 //! Random programs on one thread against a model: a plain queue for each lane.
 #![cfg(not(loom))]
 
-use bchan::{Receiving, Sending};
+use bchan::{ReceiveSlots, Receiving, SendSlots, Sending};
 use std::collections::VecDeque;
 
 use bchan::{Channel, Config, Consumer, HandleError, Producer, SendError};

@@ -8,7 +8,10 @@ use std::sync::{Arc, Barrier as Gate};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Config, Consumer, Deadline, Mode, ReceiveError, Receiving, SendError, Sending};
+use bchan::{
+    Channel, Config, Consumer, Deadline, Mode, ReceiveError, ReceiveSlots, Receiving, SendError, SendSlots,
+    Sending,
+};
 
 /// Far longer than any step here takes.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 //! maps. `BCHAN_SEED` repeats a run, `BCHAN_STRESS` makes it so many times longer.
 #![cfg(not(loom))]
 
-use bchan::{Receiving, Sending};
+use bchan::{ReceiveSlots, Receiving, Sending};
 use std::thread;
 use std::time::Duration;
 

@@ -321,8 +321,8 @@ impl Channel {
     fn _arm_send(&self, alarm: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         check_process(self.made_in, "channel")?;
         match &self.frame_port {
-            Some(port) => checked_alarm(port.arm_room(self.size_of(item.as_ref())?, alarm)),
-            None => checked_alarm(self.port()?.arm_space(alarm)),
+            Some(port) => checked_alarm(port.arm_space(self.size_of(item.as_ref())?, alarm)),
+            None => checked_alarm(self.port()?.arm_space(1, alarm)),
         }
     }
 

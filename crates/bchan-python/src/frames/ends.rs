@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use bchan::{FrameConsumer, FrameProducer, ReceivingFrames, SendingFrames};
+use bchan::{FrameConsumer, FrameProducer, ReceivingFrames, SendSlots, SendingFrames};
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 
@@ -32,7 +32,7 @@ pub(crate) struct Producer {
 impl Producer {
     pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
         let core = channel.core()?;
-        let take = |ticket| core.frame_producer_of(ticket);
+        let take = |ticket| core.tx_of(ticket);
         let register = || registered(ticket, || core.frame_producer(), take);
         let reserving = Reserving::new(py, channel, register)?;
         Ok(Self { reserving, most: core.max_len(), is_pickled: channel.is_pickled() })
@@ -122,7 +122,7 @@ pub(crate) fn consumer_of<O: Open>(
     open: O,
 ) -> PyResult<Handle<FrameConsumer, O>> {
     let core = channel.core()?;
-    let take = |ticket| core.frame_consumer_of(ticket);
+    let take = |ticket| core.rx_of(ticket);
     Handle::new(py, channel, open, || registered(ticket, || core.frame_consumer(), take))
 }
 

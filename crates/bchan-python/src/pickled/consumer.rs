@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bchan::{FrameConsumer, ReceivingFrames};
+use bchan::{FrameConsumer, ReceiveSlots, ReceivingFrames};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
@@ -293,6 +293,6 @@ impl PickledInlet for Consumer {
 
     fn is_ended(&self, _py: Python<'_>) -> PyResult<bool> {
         let (_pass, inner) = self.handle.enter()?;
-        Ok(inner.core.as_mut().is_some_and(ReceivingFrames::is_ended))
+        Ok(inner.core.as_mut().is_some_and(ReceiveSlots::is_ended))
     }
 }

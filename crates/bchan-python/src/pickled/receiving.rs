@@ -1,6 +1,6 @@
 //! What the receiving calls do with objects for any process, of a consumer and of a channel that needs none.
 
-use bchan::ReceivingFrames;
+use bchan::{ReceiveSlots, ReceivingFrames};
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 

@@ -4,7 +4,7 @@ pub(crate) mod threads;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bchan::{Frame, FrameProducer, SendError, Sending, SendingFrames};
+use bchan::{Frame, FrameProducer, SendError, SendSlots, Sending, SendingFrames};
 use pyo3::Borrowed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -52,11 +52,11 @@ pub(crate) trait Reserves: Passable + Send {
 
 impl Reserves for bchan::Producer {
     fn is_closed(&self) -> bool {
-        Sending::is_closed(self)
+        SendSlots::is_closed(self)
     }
 
     fn send_error(&self) -> SendError {
-        Sending::send_error(self)
+        SendSlots::send_error(self)
     }
 
     fn send_first(&mut self, n: usize) -> Result<(), SendError> {
@@ -79,11 +79,11 @@ impl Reserves for bchan::Producer {
 
 impl Reserves for FrameProducer {
     fn is_closed(&self) -> bool {
-        SendingFrames::is_closed(self)
+        SendSlots::is_closed(self)
     }
 
     fn send_error(&self) -> SendError {
-        SendingFrames::send_error(self)
+        SendSlots::send_error(self)
     }
 
     fn send_first(&mut self, n: usize) -> Result<(), SendError> {

@@ -6,10 +6,9 @@
 use std::marker::PhantomData;
 use std::slice;
 
-use super::consumer::Receiving;
 use super::frames::{ReceivingFrames, SendingFrames};
+use super::items::{Receiving, Sending};
 use super::plain::Plain;
-use super::producer::Sending;
 use crate::error::SendError;
 use crate::ring::frames::Frame;
 
@@ -150,13 +149,13 @@ impl<S: SendingFrames> Drop for Room<'_, S> {
 /// A message of any length that is claimed, to be read and taken. Dropping it leaves it in the channel: it comes
 /// again.
 #[derive(Debug)]
-pub struct Message<'a, R: ReceivingFrames> {
+pub struct ClaimedFrame<'a, R: ReceivingFrames> {
     /// `None` once it was released.
     rx: Option<&'a mut R>,
     frame: Frame,
 }
 
-impl<'a, R: ReceivingFrames> Message<'a, R> {
+impl<'a, R: ReceivingFrames> ClaimedFrame<'a, R> {
     pub(super) fn claim(rx: &'a mut R) -> Option<Self> {
         let frame = rx.peek()?;
         Some(Self { rx: Some(rx), frame })
@@ -185,7 +184,7 @@ impl<'a, R: ReceivingFrames> Message<'a, R> {
     }
 }
 
-impl<R: ReceivingFrames> Drop for Message<'_, R> {
+impl<R: ReceivingFrames> Drop for ClaimedFrame<'_, R> {
     fn drop(&mut self) {
         if let Some(rx) = self.rx.take() {
             rx.hand_back();

@@ -3,30 +3,35 @@
 mod bitmap;
 mod cases;
 mod claims;
-mod consumer;
+mod ends;
 mod frames;
 #[cfg(not(loom))]
 mod handover;
+mod items;
 mod lanes;
+mod message;
 mod plain;
-mod producer;
 mod registry;
 mod seats;
 mod shared;
 
 pub use cases::{Case, Woken, most_cases, wait_for_any};
-pub use claims::{Message, Messages, Room, Slots};
-pub use consumer::{Consumer, Receiving};
-pub use frames::{FrameConsumer, FrameProducer, ReceivingFrames, SendingFrames};
+pub use claims::{ClaimedFrame, Messages, Room, Slots};
+pub use ends::{ReceiveSlots, Rx, SendSlots, Tx};
+pub use frames::{
+    FrameConsumer, FramePort, FrameProducer, FrameReceiver, FrameSender, ReceivingFrames, SendingFrames,
+};
 #[cfg(not(loom))]
 pub use handover::Handover;
+pub use items::{Consumer, Producer, Receiving, Sending};
+pub use message::{Frames, Items, Message};
 pub use plain::Plain;
-pub use producer::{Producer, Sending};
 pub use seats::{Participant, Ticket, has_unused_handles};
-pub use shared::{FramePort, FrameReceiver, FrameSender, Port, Receiver, Sender};
+pub use shared::{Port, Receiver, Sender};
 
 use std::time::Duration;
 
+use self::ends::{ReceivingEnd, SendingEnd};
 use self::seats::{Place, Role, keep_watch};
 use crate::error::{ConfigError, HandleError};
 use crate::layout::{Counters, EventWords, FRAME_SLOT, Geometry, LaneHeader, SharedHeader};
@@ -39,8 +44,8 @@ use crate::wait::{Alarms, Barrier, Broadcast, Event, Point, Reach, Tuning};
 
 /// What every handle does with its place.
 macro_rules! handover_of {
-    ($handle:ty) => {
-        impl $handle {
+    ($handle:ident) => {
+        impl<M: Message> $handle<M> {
             /// Makes a handle this process' own, before its first use, in a channel that processes share: the
             /// process may have forked since it was made, and then the first who begins has it.
             ///
@@ -220,6 +225,10 @@ impl Shared {
         self.event(&self.memory.header().arrivals)
     }
 
+    fn is_framed(&self) -> bool {
+        self.memory.geometry().framed == 1
+    }
+
     fn ring(&self) -> Option<&SharedHeader> {
         self.is_ring().then(|| self.memory.shared_header())
     }
@@ -351,24 +360,38 @@ impl Channel {
     /// # Panics
     /// If the channel is one of frames.
     pub fn producer(&self) -> Result<Producer, HandleError> {
-        self.check_framed(false);
-        Ok(self.producer_at(Place::take(&self.shared, Role::Producer)?))
+        self.tx()
     }
 
-    /// Takes a producer over that another process [promised](Producer::ticket).
+    /// Registers a producer of a channel of frames.
+    ///
+    /// # Panics
+    /// If the channel is one of items.
+    pub fn frame_producer(&self) -> Result<FrameProducer, HandleError> {
+        self.tx()
+    }
+
+    fn tx<M: Message>(&self) -> Result<Tx<M>, HandleError> {
+        self.check::<M>();
+        Ok(self.tx_at(Place::take(&self.shared, Role::Producer)?))
+    }
+
+    /// Takes a producer over that another process [promised](Tx::ticket).
     ///
     /// # Errors
     /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
-    pub fn producer_of(&self, ticket: Ticket) -> Result<Producer, HandleError> {
-        self.check_framed(false);
-        Ok(self.producer_at(Place::redeem(&self.shared, Role::Producer, ticket)?))
+    ///
+    /// # Panics
+    /// If the channel is one of other messages.
+    pub fn tx_of<M: Message>(&self, ticket: Ticket) -> Result<Tx<M>, HandleError> {
+        self.check::<M>();
+        Ok(self.tx_at(Place::redeem(&self.shared, Role::Producer, ticket)?))
     }
 
-    fn producer_at(&self, place: Place) -> Producer {
-        Producer(if self.shared.is_ring() {
-            producer::Kind::Shared(shared::Producer::at(place, &self.shared))
-        } else {
-            producer::Kind::Lane(lanes::Producer::at(place, &self.shared))
+    fn tx_at<M: Message>(&self, place: Place) -> Tx<M> {
+        Tx(match self.shared.is_ring() {
+            true => SendingEnd::Shared(shared::Producer::at(place, &self.shared)),
+            false => SendingEnd::Lane(lanes::Producer::at(place, &self.shared)),
         })
     }
 
@@ -377,37 +400,73 @@ impl Channel {
     /// # Panics
     /// If the channel is one of frames.
     pub fn consumer(&self) -> Result<Consumer, HandleError> {
-        self.check_framed(false);
-        let mut consumer = self.consumer_at(Place::take(&self.shared, Role::Consumer)?)?;
+        self.rx()
+    }
+
+    /// Registers a consumer of a channel of frames. A channel of lanes has one at a time.
+    ///
+    /// # Panics
+    /// If the channel is one of items.
+    pub fn frame_consumer(&self) -> Result<FrameConsumer, HandleError> {
+        self.rx()
+    }
+
+    fn rx<M: Message>(&self) -> Result<Rx<M>, HandleError> {
+        self.check::<M>();
+        let mut consumer = self.rx_at(Place::take(&self.shared, Role::Consumer)?)?;
         consumer.place().register_consumer();
         Ok(consumer)
     }
 
-    /// Takes a consumer over that another process [promised](Consumer::ticket).
+    /// Takes a consumer over that another process [promised](Rx::ticket).
     ///
     /// # Errors
     /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
-    pub fn consumer_of(&self, ticket: Ticket) -> Result<Consumer, HandleError> {
-        self.check_framed(false);
-        self.consumer_at(Place::redeem(&self.shared, Role::Consumer, ticket)?)
+    ///
+    /// # Panics
+    /// If the channel is one of other messages.
+    pub fn rx_of<M: Message>(&self, ticket: Ticket) -> Result<Rx<M>, HandleError> {
+        self.check::<M>();
+        self.rx_at(Place::redeem(&self.shared, Role::Consumer, ticket)?)
     }
 
-    fn consumer_at(&self, place: Place) -> Result<Consumer, HandleError> {
-        Ok(Consumer(if self.shared.is_ring() {
-            consumer::Kind::Shared(shared::Consumer::at(place, &self.shared))
-        } else {
-            consumer::Kind::Lanes(Box::new(lanes::Consumer::at(place, &self.shared)?))
+    fn rx_at<M: Message>(&self, place: Place) -> Result<Rx<M>, HandleError> {
+        Ok(Rx(match self.shared.is_ring() {
+            true => ReceivingEnd::Shared(shared::Consumer::at(place, &self.shared)),
+            false => ReceivingEnd::Lanes(Box::new(lanes::Consumer::at(place, &self.shared)?)),
         }))
+    }
+
+    /// Refuses handles for other messages than the channel's.
+    fn check<M: Message>(&self) {
+        let what = |is_framed| if is_framed { "frames" } else { "items" };
+        assert!(
+            self.is_framed() == M::IS_FRAMED,
+            "a handle for {} on a channel of {}",
+            what(M::IS_FRAMED),
+            what(!M::IS_FRAMED)
+        );
+    }
+
+    /// Whether messages are of any length.
+    pub fn is_framed(&self) -> bool {
+        self.shared.is_framed()
     }
 
     /// A way to use a shared ring of items without handles; `None` for lanes, and for the ring of spmc,
     /// whose one producer claims as if nobody else did.
     pub fn port(&self) -> Option<Port> {
-        (self.is_anybodys() && !self.is_framed()).then(|| Port::new(&self.shared))
+        self.port_of()
     }
 
-    fn is_anybodys(&self) -> bool {
-        self.shared.is_ring() && self.shared.turns != Turns::TheProducers
+    /// The same for a ring of frames; `None` where [`port`](Self::port) is, and there for this.
+    pub fn frame_port(&self) -> Option<FramePort> {
+        self.port_of()
+    }
+
+    fn port_of<M: Message>(&self) -> Option<Port<M>> {
+        let is_anybodys = self.shared.is_ring() && self.shared.turns != Turns::TheProducers;
+        (is_anybodys && self.is_framed() == M::IS_FRAMED).then(|| Port::new(&self.shared))
     }
 
     /// Refuses what is sent from now on. What was accepted can still be received.
@@ -415,7 +474,7 @@ impl Channel {
         self.shared.close();
     }
 
-    /// Takes back what [`Sending::arm`] and [`Receiving::arm`] did with this eventfd, which may then be
+    /// Takes back what [`Sending::arm`] and [`ReceiveSlots::arm`] did with this eventfd, which may then be
     /// closed. It needs no handle: that may be in use, or gone.
     pub fn disarm(&self, alarm: i32) {
         self.shared.alarms.remove(alarm);
@@ -424,13 +483,10 @@ impl Channel {
 
     /// One was woken who may not look: others shall. A lane's two sides have one waiter each.
     fn pass_on(&self) {
-        if self.shared.is_ring() {
-            let port = Port::new(&self.shared);
-            port.pass_messages_on();
-            match self.is_framed() {
-                true => FramePort::new(&self.shared).pass_room_on(),
-                false => port.pass_space_on(),
-            }
+        match (self.shared.is_ring(), self.is_framed()) {
+            (false, _) => {}
+            (true, false) => Port::<Items>::new(&self.shared).pass_all_on(),
+            (true, true) => Port::<Frames>::new(&self.shared).pass_all_on(),
         }
     }
 

@@ -236,6 +236,12 @@ impl Reader {
         self.claimed = self.claimed.max(n as u64);
     }
 
+    /// How many messages, or slots of a frame, are claimed.
+    #[inline]
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed as usize
+    }
+
     /// Claims up to `wanted` messages, as many as there are in one piece; tells how many.
     #[inline]
     pub(crate) fn claim_some(&mut self, wanted: usize) -> usize {
@@ -260,18 +266,6 @@ impl Reader {
     pub(crate) fn frame(&mut self) -> Frame {
         let frame = self.lane.lengths().get(self.head);
         frame.within(self.available(frame.slots()))
-    }
-
-    /// Of that frame.
-    #[inline]
-    pub(crate) fn progress(&self) -> u8 {
-        self.lane.lengths().progress(self.head)
-    }
-
-    /// As above.
-    #[inline]
-    pub(crate) fn say_progress(&self, progress: u8) {
-        self.lane.lengths().say_progress(self.head, progress);
     }
 
     /// The sequence of the next message.

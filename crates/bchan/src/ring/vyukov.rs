@@ -87,6 +87,11 @@ impl Claim {
         (Self { len: n, ..self }, Self { start: self.start.wrapping_add(n as u64), len: self.len - n })
     }
 
+    /// The first sequence.
+    pub(crate) fn start(self) -> u64 {
+        self.start
+    }
+
     /// The sequence after the last.
     fn end(self) -> u64 {
         self.start.wrapping_add(self.len as u64)

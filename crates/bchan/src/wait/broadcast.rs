@@ -55,10 +55,10 @@ pub(crate) struct Broadcast<'a> {
 }
 
 impl Broadcast<'_> {
-    /// Whether anyone may wait. After a `Barrier::light`, "no" can be relied on.
+    /// Whether anyone may wait at those words. After a `Barrier::light`, "no" can be relied on.
     #[inline(always)]
-    pub(crate) fn has_waiters(self) -> bool {
-        self.words.state.load(Ordering::Relaxed) & (WAITING | ALARM) != 0
+    pub(crate) fn is_awaited(words: &EventWords) -> bool {
+        words.state.load(Ordering::Relaxed) & (WAITING | ALARM) != 0
     }
 
     /// Says that this thread is about to wait. Then comes `Barrier::heavy`, another look, and
@@ -135,7 +135,7 @@ impl Broadcast<'_> {
     }
 
     /// Lets all threads look that wait, and one task: the first, as long as it needs more than there is. The caller
-    /// has made its change, and then passed a full fence or seen [`has_waiters`](Self::has_waiters) after a
+    /// has made its change, and then passed a full fence or seen [`is_awaited`](Self::is_awaited) after a
     /// `Barrier::light`.
     #[cold]
     pub(crate) fn notify(self) {

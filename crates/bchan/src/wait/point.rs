@@ -69,15 +69,6 @@ impl<'a> Point<'a> {
         self.words().counters.spins.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether any thread or event loop may wait. After a `Barrier::light`, "no" can be relied on.
-    #[inline(always)]
-    pub(crate) fn has_waiters(self) -> bool {
-        match self {
-            Self::Event(event) | Self::Patient(event) => event.words.has_waiters(),
-            Self::Broadcast(broadcast) => broadcast.has_waiters(),
-        }
-    }
-
     /// Lets look who can use what was made: one of those that wait, or all.
     #[cold]
     pub(crate) fn notify(self) {

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
-use bchan::{Receiving, Sending};
+use bchan::{Receiving, SendSlots, Sending};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, channel};

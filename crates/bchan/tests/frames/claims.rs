@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bchan::{Deadline, Frame, ReceiveError, ReceivingFrames, SendingFrames};
+use bchan::{Deadline, Frame, ReceiveError, ReceiveSlots, ReceivingFrames, SendSlots, SendingFrames};
 
 use crate::{Case, content, fill, front, over_every_configuration, receive};
 

@@ -1,6 +1,9 @@
 //! Closing and leaving: what was accepted is received, no more and no less.
 
-use bchan::{FrameConsumer, HandleError, ReceiveError, ReceivingFrames, SendError, SendingFrames};
+use bchan::{
+    FrameConsumer, HandleError, ReceiveError, ReceiveSlots, ReceivingFrames, SendError, SendSlots,
+    SendingFrames,
+};
 
 use crate::common::{spawn, until_parked};
 use crate::{Case, content, fill, length, over_every_configuration, receive, seed};

@@ -1,6 +1,8 @@
 //! Every length arrives, whole, once and in order, wherever it starts in the ring.
 
-use bchan::{Frame, FrameConsumer, FrameProducer, ReceiveError, ReceivingFrames, SendError, SendingFrames};
+use bchan::{
+    Frame, FrameConsumer, FrameProducer, ReceiveError, ReceivingFrames, SendError, SendSlots, SendingFrames,
+};
 
 use crate::common::{Random, spawn};
 use crate::{Case, content, fill, front, length, over_every_configuration, receive, seed};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bchan::{FrameConsumer, Mode, ReceiveError, ReceivingFrames, SendingFrames};
+use bchan::{FrameConsumer, Mode, ReceiveError, ReceivingFrames, SendSlots, SendingFrames};
 
 use crate::common::{Random, spawn, until, until_parked};
 use crate::{Case, content, front, over_every_configuration, receive, seed};

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bchan::{Deadline, Mode, ReceivingFrames, SendError, SendingFrames, WaitError, most_cases, wait_for_any};
+use bchan::{
+    Deadline, Mode, ReceiveSlots, ReceivingFrames, SendError, SendSlots, SendingFrames, WaitError,
+    most_cases, wait_for_any,
+};
 
 use crate::common::{Random, spawn, until, until_parked};
 use crate::{Case, content, over_every_configuration, receive, seed};

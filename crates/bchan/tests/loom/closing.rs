@@ -1,6 +1,6 @@
 //! Closing: who waits is told, and what was accepted is received, no more and no less.
 
-use bchan::{Channel, Config, HandleError, Mode, ReceiveError, SendError};
+use bchan::{Channel, Config, HandleError, Mode, ReceiveError, ReceiveSlots, SendError};
 use bchan::{Receiving, Sending};
 use loom::thread;
 

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bchan::process::{Killed, be, die_at, died};
 use bchan::{
-    Channel, Config, Consumer, HandleError, Mode, Producer, ReceiveError, Receiving, SendError, Sending,
+    Channel, Config, Consumer, HandleError, Mode, Producer, ReceiveError, Receiving, SendError, SendSlots,
+    Sending,
 };
 use loom::thread;
 use loom::thread::JoinHandle;
@@ -401,7 +402,7 @@ fn handle_on_its_way_when_its_sender_dies() {
             let ticket = of(VICTIM, || channel.producer().unwrap().ticket().unwrap());
             died(VICTIM);
             let theirs = channel.clone();
-            let heir = live(move || match theirs.producer_of(ticket) {
+            let heir = live(move || match theirs.tx_of(ticket) {
                 Ok(mut tx) => try_one(&mut tx, 200),
                 Err(error) => {
                     assert_eq!(error, HandleError::TakenBack);
@@ -413,7 +414,7 @@ fn handle_on_its_way_when_its_sender_dies() {
             assert_eq!(drain(&mut rx), sent);
             assert_eq!(channel.active_producers(), 0);
             // The place is free for the next one, once.
-            let late = channel.producer_of(ticket).unwrap_err();
+            let late = channel.tx_of::<bchan::Items>(ticket).unwrap_err();
             assert!(matches!(late, HandleError::Elsewhere { .. } | HandleError::TakenBack), "{late:?}");
         });
     }
@@ -429,7 +430,7 @@ fn handle_that_its_maker_closes_while_another_takes_it_over() {
             let mut tx = producer(&channel, 1);
             let ticket = tx.ticket().unwrap();
             let theirs = channel.clone();
-            let heir = live(move || match theirs.producer_of(ticket) {
+            let heir = live(move || match theirs.tx_of(ticket) {
                 Ok(mut tx) => (try_one(&mut tx, 200), None),
                 Err(error) => (vec![], Some(error)),
             });
@@ -458,7 +459,7 @@ fn maker_that_dies_as_it_closes_a_handle() {
             let close = |tx: &mut Option<Producer>| tx.take().unwrap().close();
             let victim = kill(VICTIM, label, Some(tx), close);
             let theirs = channel.clone();
-            let heir = live(move || match theirs.producer_of(ticket) {
+            let heir = live(move || match theirs.tx_of(ticket) {
                 Ok(mut tx) => try_one(&mut tx, 200),
                 Err(error) => {
                     let is_late = matches!(error, HandleError::Elsewhere { .. } | HandleError::TakenBack);

@@ -2,7 +2,7 @@
 
 use bchan::{
     Channel, Config, Deadline, Frame, FrameConsumer, FrameProducer, Mode, ReceiveError, ReceivingFrames,
-    SendError, SendingFrames,
+    SendError, SendSlots, SendingFrames,
 };
 use loom::thread;
 use loom::thread::JoinHandle;

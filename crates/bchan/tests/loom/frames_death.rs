@@ -1,7 +1,8 @@
 //! Processes that die in the midst of frames of one slot and of two; see `death`.
 
 use bchan::{
-    Channel, Config, FrameConsumer, FrameProducer, Mode, ReceiveError, ReceivingFrames, SendingFrames,
+    Channel, Config, FrameConsumer, FrameProducer, Mode, ReceiveError, ReceivingFrames, SendSlots,
+    SendingFrames,
 };
 
 use crate::check;

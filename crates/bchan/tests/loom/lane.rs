@@ -1,6 +1,6 @@
 //! One lane: sending, batches, claims, and reading in place.
 
-use bchan::{Deadline, ReceiveError};
+use bchan::{Deadline, ReceiveError, ReceiveSlots, SendSlots};
 use bchan::{Receiving, Sending};
 use loom::thread;
 

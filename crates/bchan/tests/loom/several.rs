@@ -1,7 +1,7 @@
 //! One thread that waits for several channels: whichever is ready wakes it, and nobody else waits in vain.
 
 use bchan::{
-    Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, ReceivingFrames, SendError, Sending,
+    Channel, Config, Consumer, Deadline, Mode, Producer, ReceiveSlots, Receiving, SendError, Sending,
     SendingFrames, WaitError, wait_for_any,
 };
 use loom::thread;

@@ -1,6 +1,9 @@
 //! The ring that all share: claims, what is given up or handed back, the end, and wake-ups of one.
 
-use bchan::{Channel, Config, Consumer, Mode, Producer, ReceiveError, Receiving, SendError, Sending};
+use bchan::{
+    Channel, Config, Consumer, Mode, Producer, ReceiveError, ReceiveSlots, Receiving, SendError, SendSlots,
+    Sending,
+};
 use loom::thread;
 use loom::thread::JoinHandle;
 

@@ -1,6 +1,6 @@
 //! Parking and waking: no wake-up is lost, whoever parks, and whatever deadline passes.
 
-use bchan::{Channel, Config, Consumer, Producer, ReceiveError, SendError, Tuning, WakePolicy};
+use bchan::{Channel, Config, Consumer, Producer, ReceiveError, ReceiveSlots, SendError, Tuning, WakePolicy};
 use bchan::{Receiving, Sending};
 use loom::thread;
 

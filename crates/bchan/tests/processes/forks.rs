@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use bchan::process::{after_fork_in_child, after_fork_in_parent, before_fork};
-use bchan::{Deadline, HandleError, Producer, ReceiveError, Receiving, Sending, Ticket};
+use bchan::{Deadline, HandleError, Items, Producer, ReceiveError, Receiving, Sending, Ticket};
 
 use crate::Kind;
 use crate::child::{End, Order, Stage};
@@ -161,7 +161,7 @@ fn ticket_is_taken_over_once() {
         let mut first = order.start(&survivors.channel, &survivors.ledger);
         soon(|| (survivors.ledger.ready().load(Ordering::Acquire) == 1).then_some(()));
         // Taken over, it is refused to whoever comes second.
-        assert!(matches!(survivors.channel.producer_of(ticket), Err(HandleError::Elsewhere { .. })));
+        assert!(matches!(survivors.channel.tx_of::<Items>(ticket), Err(HandleError::Elsewhere { .. })));
         survivors.add_consumer();
         survivors.ledger.stop().store(1, Ordering::Release);
         assert_eq!(first.wait(LIMIT), Some(End::Left));
@@ -188,7 +188,7 @@ fn ticket_that_nobody_took_over_goes_with_its_sender() {
         assert_eq!(wait.recv_timeout(LIMIT), Ok(true), "{kind:?}");
         receiver.join().unwrap().unwrap();
         let word = survivors.ledger.tried(0).load(Ordering::Acquire);
-        let late = survivors.channel.producer_of(Ticket { seat, word });
+        let late = survivors.channel.tx_of::<Items>(Ticket { seat, word });
         assert_eq!(late.unwrap_err(), HandleError::TakenBack, "{kind:?}");
     }
 }
@@ -202,7 +202,7 @@ fn forged_tickets_are_refused() {
             move || {
                 let tickets =
                     [(0, 0), (0, 1 << 62), (1 << 40, 1 << 62), (usize::MAX, u64::MAX), (0, u64::MAX)];
-                tickets.into_iter().all(|(seat, word)| channel.producer_of(Ticket { seat, word }).is_err())
+                tickets.into_iter().all(|(seat, word)| channel.tx_of::<Items>(Ticket { seat, word }).is_err())
             }
         });
         assert!(free);
@@ -212,7 +212,7 @@ fn forged_tickets_are_refused() {
 
 /// Takes a handle over, and uses it.
 pub fn take_over(stage: &Stage) {
-    let mut tx = crate::handles::producer_of(&stage.channel, stage.ticket.unwrap()).unwrap();
+    let mut tx = crate::handles::tx_of(&stage.channel, stage.ticket.unwrap()).unwrap();
     let mut account = crate::programs::Account::new(&stage.ledger);
     assert_eq!(account.send(&mut *tx, 3), Ok(3));
     stage.is_ready();

@@ -64,10 +64,10 @@ pub fn consumer(channel: &Channel) -> Result<Box<dyn Rx>, HandleError> {
     })
 }
 
-pub fn producer_of(channel: &Channel, ticket: Ticket) -> Result<Box<dyn Tx>, HandleError> {
+pub fn tx_of(channel: &Channel, ticket: Ticket) -> Result<Box<dyn Tx>, HandleError> {
     Ok(match channel.is_framed() {
-        true => Box::new(Frames(channel.frame_producer_of(ticket)?)),
-        false => Box::new(Items(channel.producer_of(ticket)?)),
+        true => Box::new(Frames(channel.tx_of(ticket)?)),
+        false => Box::new(Items(channel.tx_of(ticket)?)),
     })
 }
 

@@ -267,7 +267,7 @@ impl Death {
         }
         let died = Instant::now();
         // What the heir had not yet taken over another can have; else it was cleared up after.
-        drop(ticket.map(|ticket| handles::producer_of(&survivors.channel, ticket)));
+        drop(ticket.map(|ticket| handles::tx_of(&survivors.channel, ticket)));
         let took = match role {
             "closer" | "seated_closer" => {
                 let is_over = || survivors.channel.is_closed() || survivors.have_ended();

@@ -162,7 +162,7 @@ pub fn produce(mut stage: Stage) {
         if random.one_in(3) || !stage.kind.has_many_producers() {
             // One that was never used is taken over.
             let ticket = handles::producer(&stage.channel).and_then(|mut fresh| fresh.ticket());
-            drop(ticket.and_then(|ticket| handles::producer_of(&stage.channel, ticket)));
+            drop(ticket.and_then(|ticket| handles::tx_of(&stage.channel, ticket)));
             // One that was never used is given back.
             drop(handles::producer(&stage.channel));
         }
@@ -277,7 +277,7 @@ pub fn close_seated(stage: Stage) {
 
 /// Takes over what it was sent.
 pub fn inherit(stage: Stage) {
-    let mut tx = handles::producer_of(&stage.channel, stage.ticket.unwrap()).unwrap();
+    let mut tx = handles::tx_of(&stage.channel, stage.ticket.unwrap()).unwrap();
     let mut account = Account::new(&stage.ledger);
     let _ = account.send(&mut *tx, 1);
 }

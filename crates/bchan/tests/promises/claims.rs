@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::common::{Case, Order, fill, front, message, messages, receive_all};
 use crate::over_every_configuration;
-use bchan::{Deadline, ReceiveError, Receiving, Sending};
+use bchan::{Deadline, ReceiveError, ReceiveSlots, Receiving, Sending};
 
 over_every_configuration! {
     claims_and_fronts_cross_the_rings_end

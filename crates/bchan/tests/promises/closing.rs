@@ -1,6 +1,6 @@
 //! Closing: senders are refused, blocked ones too, and what was accepted is received exactly.
 
-use bchan::{HandleError, ReceiveError, SendError};
+use bchan::{HandleError, ReceiveError, SendError, SendSlots};
 use bchan::{Receiving, Sending};
 
 use crate::common::{

@@ -1,6 +1,6 @@
 //! What a channel cannot be is an error that names the value and the limit.
 
-use bchan::{Barrier, Channel, Config, ConfigError, MAX_CAPACITY, MAX_PRODUCERS, Mode};
+use bchan::{Barrier, Channel, Config, ConfigError, MAX_CAPACITY, MAX_PRODUCERS, Mode, SendSlots};
 use bchan::{Receiving, Sending, SendingFrames};
 
 const GIB: usize = 1 << 30;

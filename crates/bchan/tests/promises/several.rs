@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use bchan::{
-    Channel, Config, Consumer, Deadline, Mode, Producer, Receiving, Sending, WaitError, most_cases,
-    wait_for_any,
+    Channel, Config, Consumer, Deadline, Mode, Producer, ReceiveSlots, Receiving, SendSlots, Sending,
+    WaitError, most_cases, wait_for_any,
 };
 
 use crate::common::{Case, LIMIT, Random, in_time, message, messages, spawn, until_parked};
@@ -218,7 +218,7 @@ fn receive_any(mut rxs: Vec<Consumer>) -> Vec<u64> {
         rxs.retain_mut(|rx| !rx.is_ended());
         drop(woken.take());
         if !rxs.is_empty() {
-            let mut cases: Vec<_> = rxs.iter_mut().map(Receiving::case).collect();
+            let mut cases: Vec<_> = rxs.iter_mut().map(ReceiveSlots::case).collect();
             woken = wait_for_any(&mut cases, Deadline::after(Duration::from_micros(300))).ok();
         }
     }

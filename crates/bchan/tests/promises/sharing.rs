@@ -1,6 +1,6 @@
 //! A shared ring: any number of consumers, claims that are given up or handed back.
 
-use bchan::{Consumer, Deadline, Mode, ReceiveError};
+use bchan::{Consumer, Deadline, Mode, ReceiveError, ReceiveSlots};
 use bchan::{Receiving, Sending};
 use std::collections::BTreeSet;
 use std::time::Duration;

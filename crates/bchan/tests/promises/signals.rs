@@ -1,6 +1,6 @@
 //! A signal interrupts a wait, and nothing is lost by it.
 
-use bchan::{Receiving, Sending};
+use bchan::{ReceiveSlots, Receiving, Sending};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ fn signal_interrupts_one_who_waits_for_several_and_loses_nothing() {
     let (done, wait) = mpsc::channel();
     let receiver = spawn(move || {
         report.send(this_thread()).unwrap();
-        let outcome = wait_for_any(&mut rxs.each_mut().map(Receiving::case), Deadline::NEVER);
+        let outcome = wait_for_any(&mut rxs.each_mut().map(ReceiveSlots::case), Deadline::NEVER);
         done.send(outcome.map(drop)).unwrap();
         let [mut rx, _other] = rxs;
         rx.receive::<u64>()

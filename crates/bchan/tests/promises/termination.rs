@@ -1,6 +1,6 @@
 //! The end: when the last producer has left and all is drained, and not before.
 
-use bchan::{Deadline, HandleError, ReceiveError};
+use bchan::{Deadline, HandleError, ReceiveError, ReceiveSlots};
 use bchan::{Receiving, Sending};
 use std::time::Duration;
 

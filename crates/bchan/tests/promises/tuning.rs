@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bchan::{
-    Channel, Config, Deadline, Mode, ReceiveError, Receiving, SendError, Sending, Tuning, WakePolicy,
+    Channel, Config, Deadline, Mode, ReceiveError, ReceiveSlots, Receiving, SendError, Sending, Tuning,
+    WakePolicy,
 };
 
 use crate::common::{in_time, spawn, until_parked};

@@ -1,6 +1,6 @@
 //! Waiting: deadlines, one wake for what woke, none when nobody sleeps, and no CPU while asleep.
 
-use bchan::{Receiving, Sending};
+use bchan::{ReceiveSlots, Receiving, Sending};
 use std::time::{Duration, Instant};
 
 use bchan::{Channel, Deadline, Mode, ReceiveError, SendError, WaitError};

@@ -2,7 +2,10 @@
 
 use super::rota::{Rota, TURN};
 use crate::channel::cases::Case;
-use crate::channel::consumer::Receiving;
+use crate::channel::ends::ReceiveSlots;
+use crate::channel::frames::ReceivingFrames;
+use crate::channel::items::Receiving;
+use crate::channel::message::{Frames, Items, Message, Word};
 use crate::channel::seats::{Place, keep_watch};
 use crate::channel::{Plain, Shared};
 use crate::error::{HandleError, ReceiveError};
@@ -23,24 +26,26 @@ use crate::wait::{Barrier, Deadline, Look, Point, Spin, Waiter, arm_until, park_
 /// A lane goes from the rota to armed in `look_again`: flag, heavy barrier, another look. Forbidden
 /// outcome: that look misses a message, and its sender missed the flag.
 #[derive(Debug)]
-pub(in crate::channel) struct Consumer {
+pub(in crate::channel) struct Consumer<M: Message> {
     /// Lanes that were ever looked at.
-    pub(super) readers: Vec<Reader>,
+    readers: Vec<Reader>,
     /// For each lane, its place in `readers`.
     places: Box<[Option<usize>]>,
     rota: Rota,
     /// The reader whose turn it is.
-    pub(super) current: usize,
+    current: usize,
     /// Messages left in its turn; 0 also while nobody has one.
     turn: usize,
     barrier: Barrier,
     spin: Spin,
     item_size: usize,
-    pub(in crate::channel) shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    /// Of the message that is claimed.
+    open: M::Open,
     pub(in crate::channel) place: Place,
 }
 
-impl Consumer {
+impl<M: Message> Consumer<M> {
     /// Goes on where the last consumer stopped. All that it will ever need for its lanes is allocated here.
     pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Result<Self, HandleError> {
         let lanes = shared.lanes().len();
@@ -59,6 +64,7 @@ impl Consumer {
             spin: Spin::new(),
             item_size: shared.memory.geometry().item_size as usize,
             shared: shared.clone(),
+            open: M::Open::default(),
             place,
         };
         // Lanes that don't ring are those that the last consumer watched.
@@ -169,7 +175,7 @@ impl Consumer {
         if self.claim(1) > 0 {
             return Some(Ok(()));
         }
-        match self.is_ended() {
+        match self.has_ended() {
             true => Some(Err(ReceiveError::Ended)),
             // Closing may have brought lanes to light that had not rung.
             false => (self.claim(1) > 0).then_some(Ok(())),
@@ -216,21 +222,39 @@ impl Consumer {
         is_sealed
     }
 
-    #[cold]
-    fn try_receive_from_others<T: Plain>(&mut self) -> Option<T> {
-        if self.poll_others(1) == 0 {
-            return None;
+    /// Claims up to `wanted` messages of the lane whose turn it is, or the next that has any.
+    #[inline(always)]
+    fn claim(&mut self, wanted: usize) -> usize {
+        if self.turn > 0 {
+            let claimed = self.readers[self.current].claim_some(wanted);
+            if claimed > 0 {
+                return claimed;
+            }
         }
-        self.turn -= 1;
-        // SAFETY: the lane whose turn it is now has a message, of the size of a `T`.
-        Some(unsafe { take(&self.shared, &mut self.readers[self.current], self.barrier) })
+        self.poll_others(wanted)
+    }
+
+    #[cold]
+    fn has_ended(&mut self) -> bool {
+        let shared = self.shared.clone();
+        keep_watch(&shared);
+        let registry = shared.registry();
+        if registry.is_ended() {
+            return true;
+        }
+        if registry.is_closed() {
+            return self.seal();
+        }
+        // Once all producers have left, all that was sent is visible, in a lane that we watch or that rang.
+        let Some(left) = registry.left() else { return false };
+        self.claim(1) == 0 && registry.end(left)
     }
 }
 
 /// A consumer that waits for a message, or the end, while it watches no lane.
-struct ForMessage<'a>(&'a mut Consumer);
+struct ForMessage<'a, M: Message>(&'a mut Consumer<M>);
 
-impl Waiter for ForMessage<'_> {
+impl<M: Message> Waiter for ForMessage<'_, M> {
     type Error = ReceiveError;
 
     fn point(&self) -> Point<'_> {
@@ -243,7 +267,7 @@ impl Waiter for ForMessage<'_> {
     }
 
     fn look(&mut self) -> Look<ReceiveError> {
-        self.0.look_after_barrier()
+        if M::is_open(self.0.open) { Look::Over(Ok(())) } else { self.0.look_after_barrier() }
     }
 
     fn is_due(&mut self) -> bool {
@@ -274,58 +298,60 @@ impl Waiter for ForMessage<'_> {
     }
 }
 
-impl Receiving for Consumer {
+impl<M: Message> ReceiveSlots for Consumer<M> {
+    type Message = M;
+
     #[inline(always)]
-    fn claim(&mut self, wanted: usize) -> usize {
-        if self.turn > 0 {
-            let claimed = self.readers[self.current].claim_some(wanted);
-            if claimed > 0 {
-                return claimed;
-            }
+    fn claim_next(&mut self, wanted: usize) -> M::Claimed {
+        if M::is_open(self.open) {
+            return M::claimed(wanted, self.open);
         }
-        self.poll_others(wanted)
+        let n = self.claim(wanted);
+        if n > 0 {
+            self.open = M::open(&mut self.readers[self.current]);
+        }
+        M::claimed(n, self.open)
     }
 
     #[inline]
-    fn peek(&mut self, wanted: usize) -> usize {
-        self.claim(wanted)
-    }
-
-    fn available(&mut self, most: usize) -> usize {
-        self.answer();
-        let Self { readers, rota, .. } = self;
-        let mut add = |sum: usize, reader: usize| sum + readers[reader].available(most - sum);
-        rota.readers().fold(0, |sum, reader| if sum < most { add(sum, reader) } else { sum })
+    fn peek_next(&mut self, wanted: usize) -> M::Claimed {
+        self.claim_next(wanted)
     }
 
     #[inline(always)]
-    fn front(&self, n: usize) -> *const u8 {
+    fn open_slots(&self) -> usize {
+        if M::is_open(self.open) { self.readers[self.current].claimed() } else { 0 }
+    }
+
+    #[inline(always)]
+    fn front_slots(&self, n: usize) -> *const u8 {
         self.readers[self.current].front(n)
     }
 
     #[inline(always)]
-    fn release(&mut self, n: usize) {
+    fn release_slots(&mut self, n: usize) {
+        self.open = M::Open::default();
         self.turn = self.turn.saturating_sub(n);
-        release(&self.shared, &mut self.readers[self.current], self.barrier, n);
+        let reader = &mut self.readers[self.current];
+        M::begin_to_release(reader, n);
+        release(&self.shared, reader, self.barrier, n);
+        M::end_to_release(reader, n);
     }
 
-    #[cold]
+    #[inline(always)]
+    fn word(&self) -> Word<'_> {
+        let reader = &self.readers[self.current];
+        Word { lengths: reader.lane.lengths(), sequence: reader.head() }
+    }
+
     fn is_ended(&mut self) -> bool {
-        let shared = self.shared.clone();
-        keep_watch(&shared);
-        let registry = shared.registry();
-        if registry.is_ended() {
-            return true;
-        }
-        if registry.is_closed() {
-            return self.seal();
-        }
-        // Once all producers have left, all that was sent is visible, in a lane that we watch or that rang.
-        let Some(left) = registry.left() else { return false };
-        self.claim(1) == 0 && registry.end(left)
+        !M::is_open(self.open) && self.has_ended()
     }
 
     fn wait_for_message(&mut self, deadline: Deadline) -> Result<(), ReceiveError> {
+        if M::is_open(self.open) {
+            return Ok(());
+        }
         let (mut spin, tuning) = (std::mem::take(&mut self.spin), self.shared.tuning);
         let outcome = wait_until(&mut ForMessage(self), &mut spin, &tuning, deadline, park_until);
         self.spin = spin;
@@ -333,12 +359,12 @@ impl Receiving for Consumer {
     }
 
     fn arm(&mut self, alarm: i32) -> bool {
-        arm_until(&mut ForMessage(self), alarm)
+        M::is_open(self.open) || arm_until(&mut ForMessage(self), alarm)
     }
 
     /// The one that leaves has had lanes watched, which do not ring then.
     fn must_look(&mut self) -> bool {
-        loop {
+        while !M::is_open(self.open) {
             self.stop_watching();
             // Forbids: a sender misses that its lane is not watched, and we miss what it did.
             self.barrier.heavy();
@@ -348,6 +374,7 @@ impl Receiving for Consumer {
                 Look::Over(_) => return true,
             }
         }
+        true
     }
 
     fn case(&mut self) -> Case<'_> {
@@ -358,6 +385,27 @@ impl Receiving for Consumer {
     #[inline(always)]
     fn item_size(&self) -> usize {
         self.item_size
+    }
+}
+
+impl Consumer<Items> {
+    #[cold]
+    fn try_receive_from_others<T: Plain>(&mut self) -> Option<T> {
+        if self.poll_others(1) == 0 {
+            return None;
+        }
+        self.turn -= 1;
+        // SAFETY: the lane whose turn it is now has a message, of the size of a `T`.
+        Some(unsafe { take(&self.shared, &mut self.readers[self.current], self.barrier) })
+    }
+}
+
+impl Receiving for Consumer<Items> {
+    fn available(&mut self, most: usize) -> usize {
+        self.answer();
+        let Self { readers, rota, .. } = self;
+        let mut add = |sum: usize, reader: usize| sum + readers[reader].available(most - sum);
+        rota.readers().fold(0, |sum, reader| if sum < most { add(sum, reader) } else { sum })
     }
 
     #[inline(always)]
@@ -375,6 +423,8 @@ impl Receiving for Consumer {
         self.try_receive_from_others()
     }
 }
+
+impl ReceivingFrames for Consumer<Frames> {}
 
 /// Takes the next message of a lane.
 ///

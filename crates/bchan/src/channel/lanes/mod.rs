@@ -1,12 +1,10 @@
 //! Channels of lanes: one for each registered producer, and one consumer that goes round them.
 
 mod consumer;
-mod frames;
 mod producer;
 mod rota;
 
 pub(super) use consumer::Consumer;
-pub(super) use frames::{FrameConsumer, FrameProducer};
 pub(super) use producer::Producer;
 
 use super::Shared;

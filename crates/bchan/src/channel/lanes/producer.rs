@@ -1,10 +1,14 @@
 //! A producer of its own lane: the lane's writer, and how it waits for space.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::channel::Shared;
 use crate::channel::cases::Case;
-use crate::channel::producer::Sending;
+use crate::channel::ends::SendSlots;
+use crate::channel::frames::SendingFrames;
+use crate::channel::items::Sending;
+use crate::channel::message::{Frames, Items, Message};
 use crate::channel::seats::{Place, keep_watch};
 use crate::error::SendError;
 use crate::layout::Bell;
@@ -17,16 +21,17 @@ use crate::wait::{
 
 /// A producer's handle.
 #[derive(Debug)]
-pub(in crate::channel) struct Producer {
-    pub(super) writer: Writer,
+pub(in crate::channel) struct Producer<M: Message> {
+    writer: Writer,
     barrier: Barrier,
     spin: Spin,
     index: usize,
-    pub(in crate::channel) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     pub(in crate::channel) place: Place,
+    messages: PhantomData<fn() -> M>,
 }
 
-impl Producer {
+impl<M: Message> Producer<M> {
     /// Pauses of a producer that gathers space at most; fewer where the consumer has less to do.
     const MOST_PAUSES: usize = 128;
     /// How long a producer sleeps beside free space at most, while half the ring is not yet free.
@@ -42,6 +47,7 @@ impl Producer {
             index,
             shared: shared.clone(),
             place,
+            messages: PhantomData,
         }
     }
 
@@ -81,36 +87,6 @@ impl Producer {
         }
     }
 
-    /// How many of the `wanted` slots are free. If they are fewer than `least`, the consumer may have died, and
-    /// the caller may never wait.
-    #[inline(always)]
-    pub(super) fn free(&mut self, wanted: usize, least: usize) -> usize {
-        let free = self.writer.free(wanted);
-        if free < least {
-            keep_watch(&self.shared);
-        }
-        free
-    }
-
-    /// Waits until `n` slots are free.
-    pub(super) fn wait_for(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
-        let (mut spin, tuning) = (std::mem::take(&mut self.spin), self.shared.tuning);
-        let outcome = wait_until(&mut ForSpace::new(self, n), &mut spin, &tuning, deadline, ForSpace::park);
-        self.spin = spin;
-        outcome
-    }
-
-    /// Has `alarm` written when there may be `n` slots free, unless there are now: then true.
-    pub(super) fn arm_for(&mut self, n: usize, alarm: i32) -> bool {
-        arm_until(&mut ForSpace::new(self, n), alarm)
-    }
-
-    /// The wait for `n` slots, as one of several.
-    pub(super) fn case_for(&mut self, n: usize) -> Case<'_> {
-        let shared = self.shared.clone();
-        Case::new(&shared, ForSpace::new(self, n))
-    }
-
     fn space_or_closed(&mut self, n: usize) -> Option<Result<(), SendError>> {
         match self.is_closed() {
             true => Some(Err(self.send_error())),
@@ -136,15 +112,15 @@ impl Producer {
 }
 
 /// A producer that waits for `n` slots.
-struct ForSpace<'a> {
-    tx: &'a mut Producer,
+struct ForSpace<'a, M: Message> {
+    tx: &'a mut Producer<M>,
     n: usize,
     /// Whether it need not be woken before half the ring is free.
     is_patient: bool,
 }
 
-impl<'a> ForSpace<'a> {
-    fn new(tx: &'a mut Producer, n: usize) -> Self {
+impl<'a, M: Message> ForSpace<'a, M> {
+    fn new(tx: &'a mut Producer<M>, n: usize) -> Self {
         Self { tx, n, is_patient: false }
     }
 
@@ -152,7 +128,7 @@ impl<'a> ForSpace<'a> {
         let is_half_enough = self.n <= self.tx.writer.capacity() / 2;
         if self.tx.shared.tuning.wake == WakePolicy::HalfDrained && is_half_enough {
             self.is_patient = true;
-            match park_until(self, deadline.within(Producer::PATIENCE)) {
+            match park_until(self, deadline.within(Producer::<M>::PATIENCE)) {
                 Err(SendError::TimedOut) if deadline.passed() == Waking::Woken => {}
                 outcome => return outcome,
             }
@@ -162,7 +138,7 @@ impl<'a> ForSpace<'a> {
     }
 }
 
-impl Waiter for ForSpace<'_> {
+impl<M: Message> Waiter for ForSpace<'_, M> {
     type Error = SendError;
 
     fn point(&self) -> Point<'_> {
@@ -183,27 +159,10 @@ impl Waiter for ForSpace<'_> {
     }
 }
 
-impl Sending for Producer {
+impl<M: Message> Producer<M> {
+    /// Hands the next `n` slots, which are claimed and written, to the consumer.
     #[inline(always)]
-    fn claim(&mut self, wanted: usize) -> usize {
-        let free = self.free(wanted, 1);
-        let n = self.writer.contiguous(free);
-        self.writer.claim(n);
-        n
-    }
-
-    #[inline]
-    fn reserve(&mut self, wanted: usize) -> usize {
-        self.claim(wanted)
-    }
-
-    #[inline(always)]
-    fn slots(&self, n: usize) -> *mut u8 {
-        self.writer.slots(n)
-    }
-
-    #[inline(always)]
-    fn commit(&mut self, n: usize) -> Result<(), SendError> {
+    fn publish(&mut self, n: usize) -> Result<(), SendError> {
         if self.is_closed() {
             self.writer.give_up();
             return Err(self.send_error());
@@ -219,6 +178,46 @@ impl Sending for Producer {
             self.ring(n)
         }
     }
+}
+
+impl<M: Message> SendSlots for Producer<M> {
+    type Message = M;
+
+    #[inline(always)]
+    fn claim_slots(&mut self, wanted: usize) -> usize {
+        let free = self.writer.free(wanted);
+        let n = M::claimable(&self.writer, wanted, free);
+        if n == 0 {
+            // The consumer may have died, and the caller may never wait.
+            keep_watch(&self.shared);
+        }
+        self.writer.claim(n);
+        n
+    }
+
+    #[inline]
+    fn reserve_slots(&mut self, wanted: usize) -> usize {
+        self.claim_slots(wanted)
+    }
+
+    #[inline(always)]
+    fn slots(&self, n: usize) -> *mut u8 {
+        self.writer.slots(n)
+    }
+
+    #[inline(always)]
+    fn commit_slots(&mut self, sent: M::Sent) -> Result<(), SendError> {
+        let n = M::slots(sent);
+        assert!(n <= self.writer.claimed(), "more slots than were claimed");
+        M::begin_to_send(&self.writer, sent);
+        let outcome = self.publish(n);
+        M::end_to_send(&self.writer, outcome.is_ok());
+        outcome
+    }
+
+    fn abort(&mut self) {
+        self.writer.give_up();
+    }
 
     #[inline(always)]
     fn is_closed(&self) -> bool {
@@ -229,20 +228,24 @@ impl Sending for Producer {
         self.shared.registry().send_error()
     }
 
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
-        self.wait_for(1, deadline)
+    fn wait_for_slots(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
+        let (mut spin, tuning) = (std::mem::take(&mut self.spin), self.shared.tuning);
+        let outcome = wait_until(&mut ForSpace::new(self, n), &mut spin, &tuning, deadline, ForSpace::park);
+        self.spin = spin;
+        outcome
     }
 
-    fn arm(&mut self, alarm: i32) -> bool {
-        self.arm_for(1, alarm)
+    fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool {
+        arm_until(&mut ForSpace::new(self, n), alarm)
     }
 
     fn must_look(&mut self) -> bool {
         self.space_or_closed(1).is_some()
     }
 
-    fn case(&mut self) -> Case<'_> {
-        self.case_for(1)
+    fn case_for_slots(&mut self, n: usize) -> Case<'_> {
+        let shared = self.shared.clone();
+        Case::new(&shared, ForSpace::new(self, n))
     }
 
     #[inline(always)]
@@ -253,7 +256,9 @@ impl Sending for Producer {
     fn capacity(&self) -> usize {
         self.writer.capacity()
     }
+}
 
+impl Sending for Producer<Items> {
     #[inline(always)]
     fn gather(&mut self, wanted: usize) {
         if self.writer.cached_free() < wanted as u64 {
@@ -261,3 +266,5 @@ impl Sending for Producer {
         }
     }
 }
+
+impl SendingFrames for Producer<Frames> {}

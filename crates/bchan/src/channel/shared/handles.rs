@@ -3,18 +3,19 @@
 use super::seating::Seating;
 use super::{Port, Receiver, Sender};
 use crate::channel::Shared;
+use crate::channel::message::Message;
 use crate::channel::seats::Place;
 use crate::sync::Arc;
 
 /// A registered producer.
 #[derive(Debug)]
-pub(in crate::channel) struct Producer {
-    pub(in crate::channel) sender: Sender<Port>,
+pub(in crate::channel) struct Producer<M: Message> {
+    pub(in crate::channel) sender: Sender<Port<M>, M>,
     /// Given back after what was claimed.
     pub(in crate::channel) place: Place,
 }
 
-impl Producer {
+impl<M: Message> Producer<M> {
     pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
         let port = Port::new(shared);
         let seating = Seating::own(&port, place.index());
@@ -24,27 +25,27 @@ impl Producer {
 
 /// A registered consumer.
 #[derive(Debug)]
-pub(in crate::channel) struct Consumer {
-    pub(in crate::channel) receiver: Receiver<Port>,
-    _last: PassesOn,
+pub(in crate::channel) struct Consumer<M: Message> {
+    pub(in crate::channel) receiver: Receiver<Port<M>, M>,
+    _last: PassesOn<M>,
     /// Given back after what was claimed.
     pub(in crate::channel) place: Place,
 }
 
-impl Consumer {
+impl<M: Message> Consumer<M> {
     pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
         let port = Port::new(shared);
         let seating = Seating::own(&port, place.index());
-        Self { receiver: Receiver::new(port, seating), _last: PassesOn(shared.clone()), place }
+        Self { receiver: Receiver::new(port, seating), _last: PassesOn(Port::new(shared)), place }
     }
 }
 
 /// Passes a wake-up on as the consumer goes: it may have been woken for a message that it leaves there.
 #[derive(Debug)]
-pub(super) struct PassesOn(pub(super) Arc<Shared>);
+struct PassesOn<M: Message>(Port<M>);
 
-impl Drop for PassesOn {
+impl<M: Message> Drop for PassesOn<M> {
     fn drop(&mut self) {
-        Port::new(&self.0).pass_messages_on();
+        self.0.pass_messages_on();
     }
 }

@@ -1,15 +1,13 @@
 //! Channels of one ring that all producers and consumers share.
 
-mod frames;
 mod handles;
+mod items;
 mod pool;
 mod port;
 mod receiver;
 mod seating;
 mod sender;
 
-pub(super) use frames::{FrameConsumer, FrameProducer};
-pub use frames::{FramePort, FrameReceiver, FrameSender};
 pub(super) use handles::{Consumer, Producer};
 pub use port::Port;
 pub use receiver::Receiver;

@@ -1,29 +1,29 @@
 //! What any thread can do with a shared ring, without a handle: claim, publish, release, wait.
 
-use std::ptr;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::pool::Pool;
 use super::seating::Seating;
 use super::{Receiver, Sender};
-use crate::channel::consumer::Receiving;
-use crate::channel::producer::Sending;
+use crate::channel::Shared;
+use crate::channel::message::{Items, Message};
 use crate::channel::seats::{keep_watch, keep_watch_asleep};
-use crate::channel::{Plain, Shared};
 use crate::error::{HandleError, ReceiveError, SendError, WaitError};
 use crate::process::kill_point;
 use crate::ring::intent::Witness;
-use crate::ring::vyukov::{Claim, NoSlot, Ring, Turns};
+use crate::ring::vyukov::{Claim, NoSlot, Ring};
 use crate::sync::{Arc, Ordering, fence};
 use crate::wait::{Barrier, Deadline, Look, Point, Sleeper, Spin, Waiter, arm_until, park_until, wait_until};
 
 /// A way to send to and receive from a shared ring that all threads can use at once.
 #[derive(Debug)]
-pub struct Port {
+pub struct Port<M: Message = Items> {
     pub(super) ring: Ring,
     pub(in crate::channel) shared: Arc<Shared>,
     /// Seats that no call uses just now; of a channel that processes share.
     pool: OnceLock<Box<Pool>>,
+    messages: PhantomData<fn() -> M>,
 }
 
 /// What a call has done, for which others may wait.
@@ -33,9 +33,11 @@ pub(super) enum Done {
     Received,
 }
 
-impl Port {
+impl<M: Message> Port<M> {
     pub(in crate::channel) fn new(shared: &Arc<Shared>) -> Self {
-        Self { ring: Ring::new(&shared.memory, shared.turns), shared: shared.clone(), pool: OnceLock::new() }
+        assert!(shared.is_framed() == M::IS_FRAMED, "a port for other messages than the channel's");
+        let ring = Ring::new(&shared.memory, shared.turns);
+        Self { ring, shared: shared.clone(), pool: OnceLock::new(), messages: PhantomData }
     }
 
     /// Where those wait that want space.
@@ -43,10 +45,11 @@ impl Port {
         self.shared.space(&self.ring.space)
     }
 
-    /// Claims up to `wanted` slots, as many as are free in one piece; an empty claim if none is.
+    /// Claims up to `wanted` slots, as many as are free in one piece, or all that a frame needs; an empty claim if
+    /// there are none.
     #[inline(always)]
     pub(super) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, SendError> {
-        self.slots_or_none(self.ring.claim_to_send(wanted, witness))
+        self.slots_or_none(M::claim_to_send(&self.ring, wanted, witness))
     }
 
     /// What came of a claim to send; an empty claim if there was no room. A process that holds what there is
@@ -102,9 +105,21 @@ impl Port {
     /// Wakes the next producer if there is space, for one that keeps what it claimed.
     pub(in crate::channel) fn pass_space_on(&self) {
         self.shared.barrier.light();
-        if self.ring.space.has_waiters() && self.is_ready_to_send() {
+        if self.is_awaited() && self.is_ready_to_send() {
             self.space().pass_on();
         }
+    }
+
+    /// Both, for one that was woken, and does not look.
+    pub(in crate::channel) fn pass_all_on(&self) {
+        self.pass_messages_on();
+        self.pass_space_on();
+    }
+
+    /// Whether anyone may wait for space.
+    #[inline(always)]
+    fn is_awaited(&self) -> bool {
+        M::is_awaited(&self.ring.space)
     }
 
     /// Wakes the next consumer if there is a message or the end, for one that keeps what it claimed, or
@@ -116,12 +131,12 @@ impl Port {
         }
     }
 
-    /// Sends the first `n` slots of a claim and gives the others up.
+    /// Sends what is in the first slots of a claim and gives the others up.
     #[inline(always)]
-    pub(super) fn commit(&self, claim: Claim, n: usize, witness: Witness) {
-        let (sent, rest) = claim.split(n);
+    pub(super) fn commit(&self, claim: Claim, sent: M::Sent, witness: Witness) {
+        let (used, rest) = claim.split(M::slots(sent));
         kill_point!("port.commit.begun");
-        self.ring.publish(sent);
+        M::publish(&self.ring, used, sent, witness);
         kill_point!("port.commit.published");
         if rest.len > 0 {
             self.ring.abandon(rest, witness);
@@ -131,16 +146,20 @@ impl Port {
         self.pass_on(Done::Sent);
     }
 
-    /// Claims up to `wanted` messages, as many as there are in one piece.
-    #[inline(always)]
-    pub(super) fn claim_to_receive(&self, wanted: usize, witness: Witness) -> Option<Claim> {
-        self.message_or_none(self.ring.claim_to_receive(wanted, witness, || self.say_passed()))
+    /// Gives a claim up.
+    #[cold]
+    pub(super) fn give_up(&self, claim: Claim, witness: Witness) {
+        self.ring.abandon(claim, witness);
+        witness.rests();
+        self.pass_on(Done::Sent);
     }
 
-    /// What came of a claim to receive. As for [`slots_or_none`](Self::slots_or_none), the caller may never wait.
+    /// Claims up to `wanted` messages, as many as there are in one piece, or a frame.
     #[inline(always)]
-    pub(super) fn message_or_none<T>(&self, claim: Option<T>) -> Option<T> {
+    pub(super) fn claim_to_receive(&self, wanted: usize, witness: Witness) -> Option<(Claim, M::Open)> {
+        let claim = M::claim_to_receive(&self.ring, wanted, witness, || self.say_passed());
         if claim.is_none() {
+            // As in `slots_or_none`: the caller may never wait.
             keep_watch(&self.shared);
         }
         claim
@@ -152,23 +171,14 @@ impl Port {
     pub(super) fn release(&self, claim: Claim, n: usize, witness: Witness) {
         let (received, rest) = claim.split(n);
         kill_point!("port.release.begun");
-        self.ring.release(received);
+        M::release(&self.ring, received, witness);
         kill_point!("port.release.released");
         if rest.len > 0 {
-            self.ring.hand_back(rest, witness);
+            M::hand_back(&self.ring, rest, witness);
         }
         witness.rests();
         kill_point!("port.release.rests");
         self.pass_on(Done::Received);
-    }
-
-    /// Allows `limit` messages in flight, at most the ring's capacity. What is in flight stays.
-    pub fn set_limit(&self, limit: usize) {
-        let withheld = self.ring.capacity().saturating_sub(limit as u64);
-        self.ring.withheld.store(withheld, Ordering::Relaxed);
-        // Forbids: a producer waits and has missed it.
-        fence(Ordering::SeqCst);
-        self.space().notify_all();
     }
 
     /// Sends through this port.
@@ -176,7 +186,7 @@ impl Port {
     /// # Errors
     /// If processes share the channel and all seats are taken.
     #[inline(always)]
-    pub fn sender(&self) -> Result<Sender<&Self>, HandleError> {
+    pub fn sender(&self) -> Result<Sender<&Self, M>, HandleError> {
         Ok(Sender::new(self, Seating::lent(self)?))
     }
 
@@ -185,7 +195,7 @@ impl Port {
     /// # Errors
     /// As for [`sender`](Self::sender).
     #[inline(always)]
-    pub fn receiver(&self) -> Result<Receiver<&Self>, HandleError> {
+    pub fn receiver(&self) -> Result<Receiver<&Self, M>, HandleError> {
         Ok(Receiver::new(self, Seating::lent(self)?))
     }
 
@@ -218,121 +228,10 @@ impl Port {
         }
     }
 
-    /// Whether to claim once more, with `done` of `n` done. One claim takes what there is, so that a batch
-    /// is one operation, unless it was cut at the ring's end.
-    #[inline(always)]
-    fn is_claim_due(&self, done: usize, n: usize) -> bool {
-        done < n && (done == 0 || !self.ring.slots().is_mirrored())
-    }
-
-    /// Copies as many of the `n` items at `items` as there is space for; tells how many.
-    ///
-    /// # Safety
-    /// `items` must be readable for `n` items of this channel's size.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`]: none of them is sent.
-    #[inline]
-    pub(super) unsafe fn try_send_from(
-        &self,
-        items: *const u8,
-        n: usize,
-        witness: Witness,
-    ) -> Result<usize, SendError> {
-        let item_size = self.item_size();
-        let mut sent = 0;
-        while self.is_claim_due(sent, n) {
-            let claim = match self.claim_to_send(n - sent, witness) {
-                Ok(claim) if claim.len > 0 => claim,
-                Err(stop) if sent == 0 => return Err(stop),
-                _ => break,
-            };
-            // SAFETY: `items` has `n` items, and the claimed slots are ours alone.
-            unsafe {
-                let from = items.add(sent * item_size);
-                ptr::copy_nonoverlapping(from, self.ring.to_write(claim), claim.len * item_size);
-            }
-            self.commit(claim, claim.len, witness);
-            sent += claim.len;
-        }
-        if sent == 0 && self.is_closed() { Err(self.send_error()) } else { Ok(sent) }
-    }
-
-    /// Copies up to `n` messages to `buffer`; tells how many, 0 when there is none.
-    ///
-    /// # Safety
-    /// `buffer` must be writable for `n` items of this channel's size.
-    #[inline]
-    pub(super) unsafe fn try_receive_to(&self, buffer: *mut u8, n: usize, witness: Witness) -> usize {
-        let item_size = self.item_size();
-        let mut received = 0;
-        while self.is_claim_due(received, n) {
-            let Some(claim) = self.claim_to_receive(n - received, witness) else { break };
-            // SAFETY: the messages are ours alone, `buffer` has room for `n - received` more.
-            unsafe {
-                let to = buffer.add(received * item_size);
-                ptr::copy_nonoverlapping(self.ring.to_read(claim), to, claim.len * item_size);
-            }
-            self.release(claim, claim.len, witness);
-            received += claim.len;
-        }
-        received
-    }
-
-    /// Sends as many of `items` as there is space for; tells how many.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`]: none of them is sent.
-    ///
-    /// # Panics
-    /// If `T` has not the channel's item size, or there is no seat to be had.
-    #[inline]
-    pub fn try_send_all<T: Plain>(&self, items: &[T]) -> Result<usize, SendError> {
-        self.sender().expect("a seat").try_send_all(items)
-    }
-
-    /// Receives into `buffer` what is there; tells how many.
-    ///
-    /// # Panics
-    /// If `T` has not the channel's item size, or there is no seat to be had.
-    #[inline]
-    pub fn try_receive_into<T: Plain>(&self, buffer: &mut [T]) -> usize {
-        self.receiver().expect("a seat").try_receive_into(buffer)
-    }
-
     /// Bytes of one item.
     #[inline]
     pub fn item_size(&self) -> usize {
         self.ring.slots().item_size()
-    }
-
-    /// Whether [`send_word`](Self::send_word) and [`receive_word`](Self::receive_word) may be used.
-    pub fn has_words(&self) -> bool {
-        self.shared.turns == Turns::Everybodys && self.item_size() == 8
-    }
-
-    /// Sends one message of eight bytes; false if the ring is full or closed.
-    ///
-    /// # Safety
-    /// [`has_words`](Self::has_words) must be true, and the lock held.
-    #[inline(always)]
-    pub unsafe fn send_word(&self, word: u64) -> bool {
-        if !self.ring.send_word(word) {
-            return false;
-        }
-        self.pass_on(Done::Sent);
-        true
-    }
-
-    /// Receives one message of eight bytes, if there is one.
-    ///
-    /// # Safety
-    /// As for [`send_word`](Self::send_word).
-    #[inline(always)]
-    pub unsafe fn receive_word(&self) -> Option<u64> {
-        let word = self.ring.receive_word()?;
-        self.pass_on(Done::Received);
-        Some(word)
     }
 
     /// Wakes who waits for what was `done`, and passes on a wake-up that was for more than one.
@@ -340,18 +239,17 @@ impl Port {
     /// The first without another look: the other side's index may be older than it seems, and then the
     /// ring would look as if there were nothing to wake for.
     #[inline(always)]
-    fn pass_on(&self, done: Done) {
+    pub(super) fn pass_on(&self, done: Done) {
         // Forbids: the waiter misses the change, and we miss that it waits.
         self.shared.barrier.light();
-        let (space, arrivals) = (&self.ring.space, &self.shared.memory.header().arrivals);
-        if space.has_waiters() || arrivals.has_waiters() {
+        if self.is_awaited() || self.shared.memory.header().arrivals.has_waiters() {
             self.wake(done);
         }
     }
 
     #[cold]
     fn wake(&self, done: Done) {
-        if self.ring.space.has_waiters() {
+        if self.is_awaited() {
             match done {
                 Done::Received => self.space().notify(),
                 Done::Sent if self.ring.has_room(1) => self.space().pass_on(),
@@ -382,7 +280,7 @@ impl Port {
     }
 
     /// Whether a sender would find a slot, or the channel closed.
-    pub(in crate::channel) fn is_ready_to_send(&self) -> bool {
+    fn is_ready_to_send(&self) -> bool {
         self.ring.has_room(1) || self.ring.is_sealed()
     }
 
@@ -421,45 +319,6 @@ impl Port {
         self.ring.is_drained()
     }
 
-    /// Waits until there is a message or `something_else`, or was a moment ago, or the end. Whoever brings
-    /// something else about calls [`notify_receiver`](Self::notify_receiver).
-    ///
-    /// # Errors
-    /// [`WaitError::TimedOut`] or [`WaitError::Interrupted`].
-    pub fn wait_for_message_or(
-        &self,
-        something_else: impl Fn() -> bool + Send,
-        deadline: Deadline,
-    ) -> Result<(), WaitError> {
-        let is_ready = move || Look::of(self.is_ready_to_receive() || something_else());
-        self.wait(self.for_message(is_ready), &mut Spin::new(), deadline)
-    }
-
-    /// Wakes one who waits for a message, as a message would.
-    pub fn notify_receiver(&self) {
-        // Forbids: a receiver misses what is there, and we miss that it waits.
-        self.shared.barrier.light();
-        if self.shared.memory.header().arrivals.has_waiters() {
-            self.shared.arrivals().notify();
-        }
-    }
-
-    /// Waits until a slot is free, or was a moment ago.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`], [`SendError::TimedOut`] or [`SendError::Interrupted`].
-    pub fn wait_until_space(&self, deadline: Deadline) -> Result<(), SendError> {
-        self.wait_for_space(&mut Spin::new(), deadline)
-    }
-
-    /// Waits until a slot is free, or was a moment ago: another sender may have taken it.
-    ///
-    /// # Errors
-    /// As [`wait_until_space`](Self::wait_until_space).
-    pub(super) fn wait_for_space(&self, spin: &mut Spin, deadline: Deadline) -> Result<(), SendError> {
-        self.wait(self.for_space(1), spin, deadline)
-    }
-
     /// One that waits until `slots` are free.
     pub(super) fn for_space(&self, slots: usize) -> impl Waiter<Error = SendError> + '_ {
         let look = move || match self.ring.is_sealed() {
@@ -470,7 +329,7 @@ impl Port {
     }
 
     /// One that waits where messages are told, until `look` says that it is over.
-    fn for_message<'a, E>(
+    pub(super) fn for_message<'a, E>(
         &'a self,
         look: impl Fn() -> Look<E> + Send + 'a,
     ) -> impl Waiter<Error = E> + Send + 'a
@@ -503,9 +362,10 @@ impl Port {
         wait_until(&mut waiter, spin, &self.shared.tuning, deadline, park_until)
     }
 
-    /// Has `alarm` written when there is space, unless there is now: then true.
-    pub fn arm_space(&self, alarm: i32) -> bool {
-        arm_until(&mut self.for_space(1), alarm)
+    /// Has `alarm` written when there may be space, for one item or for a frame of `size` bytes, unless there is now:
+    /// then true.
+    pub fn arm_space(&self, size: usize, alarm: i32) -> bool {
+        arm_until(&mut self.for_space(M::slots_for(size)), alarm)
     }
 
     /// Has `alarm` written when there is a message, unless there is now: then true.

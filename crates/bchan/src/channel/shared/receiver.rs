@@ -5,14 +5,17 @@ use std::borrow::Borrow;
 use super::Port;
 use super::seating::Seating;
 use crate::channel::cases::Case;
-use crate::channel::consumer::Receiving;
+use crate::channel::ends::ReceiveSlots;
+use crate::channel::frames::ReceivingFrames;
+use crate::channel::items::Receiving;
+use crate::channel::message::{Frames, Items, Message, Word};
 use crate::error::ReceiveError;
 use crate::ring::vyukov::Claim;
-use crate::wait::{Deadline, Spin};
+use crate::wait::{Deadline, Spin, arm_until};
 
 /// One who receives through a port.
 #[derive(Debug)]
-pub struct Receiver<P: Borrow<Port>> {
+pub struct Receiver<P: Borrow<Port<M>>, M: Message = Items> {
     port: P,
     spin: Spin,
     /// Messages to receive one by one, without having waited, until the next look whether there are
@@ -20,12 +23,13 @@ pub struct Receiver<P: Borrow<Port>> {
     until_look: usize,
     /// Messages claimed and not yet released.
     open: Claim,
+    message: M::Open,
     /// Whether they are counted as peeked.
     is_peeked: bool,
     seating: Seating,
 }
 
-impl<P: Borrow<Port>> Receiver<P> {
+impl<P: Borrow<Port<M>>, M: Message> Receiver<P, M> {
     /// Messages between two looks whether there are plenty: as many as have their states in one line.
     const STRETCH: usize = 64;
     /// Messages that are plenty; fewer in a small ring.
@@ -34,11 +38,12 @@ impl<P: Borrow<Port>> Receiver<P> {
     #[inline(always)]
     pub(super) fn new(port: P, seating: Seating) -> Self {
         let (spin, until_look) = (Spin::new(), Self::STRETCH);
-        Self { port, spin, until_look, open: Claim::default(), is_peeked: false, seating }
+        let (open, message) = (Claim::default(), M::Open::default());
+        Self { port, spin, until_look, open, message, is_peeked: false, seating }
     }
 
     #[inline(always)]
-    pub(super) fn port(&self) -> &Port {
+    pub(super) fn port(&self) -> &Port<M> {
         self.port.borrow()
     }
 
@@ -60,43 +65,54 @@ impl<P: Borrow<Port>> Receiver<P> {
     }
 }
 
-impl<P: Borrow<Port>> Receiving for Receiver<P> {
+impl<P: Borrow<Port<M>>, M: Message> ReceiveSlots for Receiver<P, M> {
+    type Message = M;
+
     #[inline(always)]
-    fn claim(&mut self, wanted: usize) -> usize {
+    fn claim_next(&mut self, wanted: usize) -> M::Claimed {
         if self.open.len == 0 {
-            self.open = self.port().claim_to_receive(wanted, self.seating.receiving).unwrap_or_default();
+            let claimed = self.port().claim_to_receive(wanted, self.seating.receiving);
+            (self.open, self.message) = claimed.unwrap_or_default();
         }
-        self.open.len.min(wanted)
+        M::claimed(self.open.len.min(wanted), self.message)
     }
 
-    fn peek(&mut self, wanted: usize) -> usize {
-        let n = self.claim(wanted);
-        if n > 0 && !self.is_peeked {
+    fn peek_next(&mut self, wanted: usize) -> M::Claimed {
+        let claimed = self.claim_next(wanted);
+        if self.open.len > 0 && !self.is_peeked {
             self.is_peeked = true;
             self.port().count_peeked(self.open.len as i64, self.seating.receiving);
+            // It keeps what it may have been woken for; there may be more, for another.
             self.port().pass_messages_on();
         }
-        n
-    }
-
-    fn available(&mut self, most: usize) -> usize {
-        self.claim(most)
+        claimed
     }
 
     #[inline(always)]
-    fn front(&self, n: usize) -> *const u8 {
+    fn open_slots(&self) -> usize {
+        self.open.len
+    }
+
+    #[inline(always)]
+    fn front_slots(&self, n: usize) -> *const u8 {
         self.port().ring.to_read(self.open.split(n).0)
     }
 
     #[inline(always)]
-    fn release(&mut self, n: usize) {
+    fn release_slots(&mut self, n: usize) {
         assert!(n <= self.open.len, "more messages than were claimed");
         let open = std::mem::take(&mut self.open);
+        self.message = M::Open::default();
         if self.is_peeked {
             self.is_peeked = false;
             self.port().count_peeked(-(open.len as i64), self.seating.receiving);
         }
         self.port().release(open, n, self.seating.receiving);
+    }
+
+    #[inline(always)]
+    fn word(&self) -> Word<'_> {
+        Word { lengths: self.port().ring.lengths(), sequence: self.open.start() }
     }
 
     fn is_ended(&mut self) -> bool {
@@ -112,7 +128,7 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
     }
 
     fn arm(&mut self, alarm: i32) -> bool {
-        self.port().arm_arrivals(alarm)
+        arm_until(&mut self.port().for_arrivals(self.open.len > 0), alarm)
     }
 
     fn case(&mut self) -> Case<'_> {
@@ -123,6 +139,12 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
     #[inline(always)]
     fn item_size(&self) -> usize {
         self.port().item_size()
+    }
+}
+
+impl<P: Borrow<Port>> Receiving for Receiver<P> {
+    fn available(&mut self, most: usize) -> usize {
+        self.claim(most)
     }
 
     #[inline(always)]
@@ -149,10 +171,13 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
     }
 }
 
-impl<P: Borrow<Port>> Drop for Receiver<P> {
+impl<P: Borrow<Port<Frames>>> ReceivingFrames for Receiver<P, Frames> {}
+
+impl<P: Borrow<Port<M>>, M: Message> Drop for Receiver<P, M> {
+    #[inline(always)]
     fn drop(&mut self) {
         if self.open.len > 0 {
-            self.release(0);
+            self.release_slots(0);
         }
         self.seating.end(self.port.borrow());
     }

@@ -1,6 +1,7 @@
 //! The seat of one who sends or receives: a handle's own, one that a port lends for a call, or none.
 
 use super::Port;
+use crate::channel::message::Message;
 use crate::error::HandleError;
 use crate::ring::intent::Witness;
 
@@ -14,14 +15,14 @@ pub(super) struct Seating {
 
 impl Seating {
     /// That of a handle.
-    pub(super) fn own(port: &Port, seat: usize) -> Self {
+    pub(super) fn own<M: Message>(port: &Port<M>, seat: usize) -> Self {
         let [sending, receiving] = port.witnesses(Some(seat));
         Self { sending, receiving, lent: None }
     }
 
     /// One that the port lends, if its users need any.
     #[inline(always)]
-    pub(super) fn lent(port: &Port) -> Result<Self, HandleError> {
+    pub(super) fn lent<M: Message>(port: &Port<M>) -> Result<Self, HandleError> {
         let lent = port.lend_seat()?;
         let [sending, receiving] = port.witnesses(lent);
         Ok(Self { sending, receiving, lent })
@@ -29,7 +30,7 @@ impl Seating {
 
     /// Gives it back, after the last claim.
     #[inline(always)]
-    pub(super) fn end(&mut self, port: &Port) {
+    pub(super) fn end<M: Message>(&mut self, port: &Port<M>) {
         if let Some(seat) = self.lent.take() {
             port.give_seat_back(seat);
         }

@@ -1,18 +1,22 @@
 //! Sending through a port, with the claim that is open.
 
 use std::borrow::Borrow;
+use std::marker::PhantomData;
 
 use super::Port;
 use super::seating::Seating;
 use crate::channel::cases::Case;
-use crate::channel::producer::Sending;
+use crate::channel::ends::SendSlots;
+use crate::channel::frames::SendingFrames;
+use crate::channel::items::Sending;
+use crate::channel::message::{Frames, Items, Message};
 use crate::error::SendError;
 use crate::ring::vyukov::Claim;
-use crate::wait::{Deadline, Spin};
+use crate::wait::{Deadline, Spin, arm_until};
 
 /// One who sends through a port.
 #[derive(Debug)]
-pub struct Sender<P: Borrow<Port>> {
+pub struct Sender<P: Borrow<Port<M>>, M: Message = Items> {
     port: P,
     spin: Spin,
     /// Slots claimed and not yet committed.
@@ -20,19 +24,118 @@ pub struct Sender<P: Borrow<Port>> {
     /// Whether they are counted as reserved.
     is_reserved: bool,
     seating: Seating,
+    messages: PhantomData<fn() -> M>,
 }
 
-impl<P: Borrow<Port>> Sender<P> {
+impl<P: Borrow<Port<M>>, M: Message> Sender<P, M> {
     #[inline(always)]
     pub(super) fn new(port: P, seating: Seating) -> Self {
-        Self { port, spin: Spin::new(), open: Claim::default(), is_reserved: false, seating }
+        let (spin, open) = (Spin::new(), Claim::default());
+        Self { port, spin, open, is_reserved: false, seating, messages: PhantomData }
     }
 
     #[inline(always)]
-    pub(super) fn port(&self) -> &Port {
+    pub(super) fn port(&self) -> &Port<M> {
         self.port.borrow()
     }
 
+    /// Counts a reservation out; refuses it, and gives it up, if the channel was closed meanwhile.
+    #[cold]
+    fn end_reservation(&mut self, open: Claim) -> Result<(), SendError> {
+        let port = self.port.borrow();
+        if std::mem::take(&mut self.is_reserved) {
+            port.count_reserved(-(open.len as i64), self.seating.sending);
+        }
+        if !port.is_closed() {
+            return Ok(());
+        }
+        port.give_up(open, self.seating.sending);
+        Err(self.send_error())
+    }
+}
+
+impl<P: Borrow<Port<M>>, M: Message> SendSlots for Sender<P, M> {
+    type Message = M;
+
+    #[inline(always)]
+    fn claim_slots(&mut self, wanted: usize) -> usize {
+        if self.open.len == 0 {
+            self.open = self.port().claim_to_send(wanted, self.seating.sending).unwrap_or_default();
+        } else {
+            assert!(!M::IS_FRAMED, "room was claimed before");
+        }
+        self.open.len.min(wanted)
+    }
+
+    fn reserve_slots(&mut self, wanted: usize) -> usize {
+        let n = self.claim_slots(wanted);
+        if n > 0 && !self.is_reserved {
+            self.is_reserved = true;
+            self.port().count_reserved(self.open.len as i64, self.seating.sending);
+            self.port().pass_space_on();
+        }
+        n
+    }
+
+    #[inline(always)]
+    fn slots(&self, n: usize) -> *mut u8 {
+        self.port().ring.to_write(self.open.split(n).0)
+    }
+
+    #[inline(always)]
+    fn commit_slots(&mut self, sent: M::Sent) -> Result<(), SendError> {
+        assert!(M::slots(sent) <= self.open.len, "more slots than were claimed");
+        let open = std::mem::take(&mut self.open);
+        // What was claimed just now came before the close.
+        if self.is_reserved || open.len == 0 {
+            self.end_reservation(open)?;
+        }
+        self.port().commit(open, sent, self.seating.sending);
+        Ok(())
+    }
+
+    #[cold]
+    fn abort(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        if open.len > 0 && self.end_reservation(open).is_ok() {
+            self.port().give_up(open, self.seating.sending);
+        }
+    }
+
+    #[inline(always)]
+    fn is_closed(&self) -> bool {
+        self.port().is_closed()
+    }
+
+    fn send_error(&self) -> SendError {
+        self.port().send_error()
+    }
+
+    fn wait_for_slots(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
+        let port = self.port.borrow();
+        port.wait(port.for_space(n), &mut self.spin, deadline)
+    }
+
+    fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool {
+        arm_until(&mut self.port().for_space(n), alarm)
+    }
+
+    fn case_for_slots(&mut self, n: usize) -> Case<'_> {
+        let port = self.port();
+        Case::new(&port.shared, port.for_space(n))
+    }
+
+    #[inline(always)]
+    fn item_size(&self) -> usize {
+        self.port().item_size()
+    }
+
+    fn capacity(&self) -> usize {
+        self.port().capacity()
+    }
+}
+
+impl<P: Borrow<Port>> Sender<P> {
     /// As [`try_send_from`](Sending::try_send_from). There is one claim at a time: what was reserved before
     /// comes first.
     ///
@@ -49,82 +152,9 @@ impl<P: Borrow<Port>> Sender<P> {
             unsafe { self.port().try_send_from(items.add(open * item_size), n - open, self.seating.sending) };
         Ok(open + more.unwrap_or(0))
     }
-
-    /// Counts a reservation out; refuses it if the channel was closed meanwhile.
-    #[cold]
-    fn end_reservation(&mut self, open: Claim) -> Result<(), SendError> {
-        if std::mem::take(&mut self.is_reserved) {
-            self.port().count_reserved(-(open.len as i64), self.seating.sending);
-        }
-        if self.is_closed() { Err(self.send_error()) } else { Ok(()) }
-    }
 }
 
 impl<P: Borrow<Port>> Sending for Sender<P> {
-    #[inline(always)]
-    fn claim(&mut self, wanted: usize) -> usize {
-        if self.open.len == 0 {
-            self.open = self.port().claim_to_send(wanted, self.seating.sending).unwrap_or_default();
-        }
-        self.open.len.min(wanted)
-    }
-
-    fn reserve(&mut self, wanted: usize) -> usize {
-        let n = self.claim(wanted);
-        if n > 0 && !self.is_reserved {
-            self.is_reserved = true;
-            self.port().count_reserved(self.open.len as i64, self.seating.sending);
-            self.port().pass_space_on();
-        }
-        n
-    }
-
-    #[inline(always)]
-    fn slots(&self, n: usize) -> *mut u8 {
-        self.port().ring.to_write(self.open.split(n).0)
-    }
-
-    #[inline(always)]
-    fn commit(&mut self, n: usize) -> Result<(), SendError> {
-        assert!(n <= self.open.len, "more slots than were claimed");
-        let open = std::mem::take(&mut self.open);
-        // What was claimed just now came before the close.
-        let outcome = if self.is_reserved || open.len == 0 { self.end_reservation(open) } else { Ok(()) };
-        self.port().commit(open, if outcome.is_ok() { n } else { 0 }, self.seating.sending);
-        outcome
-    }
-
-    #[inline(always)]
-    fn is_closed(&self) -> bool {
-        self.port().is_closed()
-    }
-
-    fn send_error(&self) -> SendError {
-        self.port().send_error()
-    }
-
-    fn wait_for_space(&mut self, deadline: Deadline) -> Result<(), SendError> {
-        self.port.borrow().wait_for_space(&mut self.spin, deadline)
-    }
-
-    fn arm(&mut self, alarm: i32) -> bool {
-        self.port().arm_space(alarm)
-    }
-
-    fn case(&mut self) -> Case<'_> {
-        let port = self.port();
-        Case::new(&port.shared, port.for_space(1))
-    }
-
-    #[inline(always)]
-    fn item_size(&self) -> usize {
-        self.port().item_size()
-    }
-
-    fn capacity(&self) -> usize {
-        self.port().capacity()
-    }
-
     #[inline(always)]
     unsafe fn try_send_from(&mut self, items: *const u8, n: usize) -> Result<usize, SendError> {
         if self.open.len > 0 {
@@ -136,10 +166,13 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
     }
 }
 
-impl<P: Borrow<Port>> Drop for Sender<P> {
+impl<P: Borrow<Port<Frames>>> SendingFrames for Sender<P, Frames> {}
+
+impl<P: Borrow<Port<M>>, M: Message> Drop for Sender<P, M> {
+    #[inline(always)]
     fn drop(&mut self) {
         if self.open.len > 0 {
-            let _ = self.commit(0);
+            self.abort();
         }
         self.seating.end(self.port.borrow());
     }

@@ -160,17 +160,6 @@ impl Ring {
         Some((claim, self.lengths().get(claim.start)))
     }
 
-    #[inline(always)]
-    pub(crate) fn progress(&self, claim: Claim) -> u8 {
-        self.lengths().progress(claim.start)
-    }
-
-    #[inline(always)]
-    pub(crate) fn say_progress(&self, claim: Claim, progress: u8) {
-        self.lengths().say_progress(claim.start, progress);
-        kill_point!("frame.progress");
-    }
-
     /// Gives the slots of a received frame back to the producers.
     #[inline(always)]
     pub(crate) fn release_frame(&self, claim: Claim, witness: Witness) {
