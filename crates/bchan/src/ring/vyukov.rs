@@ -35,13 +35,17 @@
 //! reading; FREE is stored with Release after reading and loaded with Acquire before writing. `tail`
 //! and `head` only deal out sequences, and need no order.
 
+mod contention;
 mod counts;
 mod frames;
 mod recovery;
+mod requeue;
+mod words;
 
 use std::ptr::NonNull;
 use std::slice;
 
+use self::contention::Contention;
 pub(crate) use self::counts::Counts;
 use super::frames::Lengths;
 use super::intent::Witness;
@@ -49,7 +53,6 @@ use crate::layout::{Geometry, SharedHeader};
 use crate::memory::{Memory, Slots};
 use crate::process::kill_point;
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
-use crate::wait::Spin;
 
 const FREE: u8 = 0;
 const FULL: u8 = 1;
@@ -334,36 +337,6 @@ impl Ring {
         self.capacity().saturating_sub(withheld).saturating_sub(in_flight) as usize
     }
 
-    /// Sends one message of eight bytes, all under the lock; false if the ring is full or sealed.
-    #[inline(always)]
-    pub(crate) fn send_word(&self, word: u64) -> bool {
-        debug_assert!(self.turns == Turns::Everybodys && self.slots.item_size() == 8);
-        let tail = self.tail.load(Ordering::Relaxed);
-        // Sealed, it is beyond all limits.
-        let in_flight = tail.wrapping_sub(self.head.load(Ordering::Relaxed));
-        if in_flight >= self.capacity() - self.withheld.load(Ordering::Relaxed) {
-            return false;
-        }
-        // SAFETY: the slot is free, and the lock keeps it so.
-        unsafe { self.slots.to_write(tail, 1).cast::<u64>().write(word) };
-        self.tail.store(tail + 1, Ordering::Relaxed);
-        true
-    }
-
-    /// Receives one message of eight bytes, all under the lock.
-    #[inline(always)]
-    pub(crate) fn receive_word(&self) -> Option<u64> {
-        debug_assert!(self.turns == Turns::Everybodys && self.slots.item_size() == 8);
-        let head = self.head.load(Ordering::Relaxed);
-        if head == self.tail.load(Ordering::Relaxed) & !SEALED {
-            return None;
-        }
-        // SAFETY: there is a message, and the lock keeps it there.
-        let word = unsafe { self.slots.to_read(head, 1).cast::<u64>().read() };
-        self.head.store(head + 1, Ordering::Relaxed);
-        Some(word)
-    }
-
     /// The claimed slots, to write.
     #[inline(always)]
     pub(crate) fn to_write(&self, claim: Claim) -> *mut u8 {
@@ -483,53 +456,6 @@ impl Ring {
         }
     }
 
-    /// Claims messages that another consumer gave back, of which there are few, seldom.
-    #[cold]
-    fn claim_returned(&self, wanted: usize, witness: Witness) -> Option<Claim> {
-        let claim = self.take_some_back(wanted, witness).or_else(|| {
-            // Whoever gives some back says so afterwards: what is not seen after this is said after it.
-            // AcqRel: sees those of which it was said before.
-            self.returned.fetch_and(!SOME, Ordering::AcqRel);
-            kill_point!("ring.take_back.cleared");
-            let claim = self.take_some_back(wanted, witness)?;
-            self.returned.fetch_or(SOME, Ordering::Release);
-            Some(claim)
-        })?;
-        witness.holds(claim);
-        kill_point!("ring.take_back.holds");
-        Some(claim)
-    }
-
-    /// Claims the first messages that were given back and lie in a row.
-    fn take_some_back(&self, wanted: usize, witness: Witness) -> Option<Claim> {
-        let head = self.head.load(Ordering::Relaxed);
-        let first = head.saturating_sub(self.lap());
-        let start = (first..head).find(|&start| self.take_back(Claim { start, len: 1 }, witness))?;
-        let most = self.slots.contiguous(start, wanted.min((head - start) as usize));
-        let more = (2..=most).take_while(|&len| self.take_back(Claim { start, len }, witness));
-        Some(Claim { start, len: 1 + more.count() })
-    }
-
-    /// Claims the last message of `claim`, if it was given back.
-    fn take_back(&self, claim: Claim, witness: Witness) -> bool {
-        let sequence = claim.end().wrapping_sub(1);
-        let (back, full) = (self.code(sequence, BACK), self.code(sequence, FULL));
-        if self.state(sequence).load(Ordering::Relaxed) != back {
-            return false;
-        }
-        witness.tries(claim);
-        kill_point!("ring.take_back.tries");
-        // Acquire: pairs with the Release of whoever gave it back. Release: as in `advance`.
-        let is_ours =
-            self.state(sequence).compare_exchange(back, full, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        kill_point!("ring.take_back.claimed");
-        if !is_ours {
-            // What was claimed before stays so.
-            witness.tries(Claim { len: claim.len - 1, ..claim });
-        }
-        is_ours
-    }
-
     /// The claimed messages, to read.
     #[inline(always)]
     pub(crate) fn to_read(&self, claim: Claim) -> *const u8 {
@@ -541,35 +467,6 @@ impl Ring {
     pub(crate) fn release(&self, claim: Claim) {
         let next_lap = Claim { start: claim.start.wrapping_add(self.lap()), ..claim };
         self.say(next_lap, FREE);
-    }
-
-    /// Gives claimed messages back to the consumers: as if they had not been claimed if they are the
-    /// last, else they are taken again before any other.
-    #[cold]
-    pub(crate) fn hand_back(&self, claim: Claim, witness: Witness) {
-        if claim.len == 0 {
-            return;
-        }
-        witness.doubts();
-        kill_point!("ring.hand_back.doubts");
-        // Release: done with the slots, which have no state to say so, and with the witness; pairs with
-        // `advance`.
-        let moved =
-            self.head.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
-        kill_point!("ring.hand_back.moved");
-        if moved.is_err() {
-            // The states first: who sees SOME will find them.
-            self.say(claim, BACK);
-            kill_point!("ring.hand_back.back");
-            self.say_returned();
-        }
-        self.say_given_back();
-    }
-
-    /// Says that there are messages to be taken again.
-    fn say_returned(&self) {
-        // Release: pairs with the Acquire in `claim_returned`.
-        self.returned.fetch_or(SOME, Ordering::Release);
     }
 
     /// Visits the slots of all messages that nobody has claimed to receive.
@@ -631,37 +528,4 @@ fn leading(states: &[AtomicU8], code: u8) -> usize {
     let (eights, _) = states.as_chunks::<8>();
     let len = eights.iter().take_while(|eight| eight.iter().all(is_so)).count() * 8;
     len + states[len..].iter().take_while(|state| is_so(state)).count()
-}
-
-/// Backing off from a word that others claim from. Whoever loses stays away for longer each time, so
-/// that the winner makes many claims at the price of few: two cores that take turns at each would pay a
-/// cache miss for every message.
-struct Contention {
-    pauses: usize,
-    rounds: usize,
-}
-
-impl Contention {
-    const FEWEST_PAUSES: usize = 8;
-    const MOST_PAUSES: usize = 512;
-    /// Nobody loses so often in a row, but to one who writes where it has no business.
-    const MOST_ROUNDS: usize = 1 << 16;
-
-    #[inline(always)]
-    fn new() -> Self {
-        Self { pauses: Self::FEWEST_PAUSES, rounds: 0 }
-    }
-
-    /// Stays away for a while; false if there is no use in coming back.
-    #[cold]
-    fn back_off(&mut self) -> bool {
-        Spin::pause(self.pauses);
-        self.pauses = (self.pauses * 2).min(Self::MOST_PAUSES);
-        self.go_round()
-    }
-
-    fn go_round(&mut self) -> bool {
-        self.rounds += 1;
-        self.rounds < Self::MOST_ROUNDS
-    }
 }
