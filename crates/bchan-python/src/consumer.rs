@@ -16,6 +16,9 @@ use crate::receiving::{Inlet, next, unless_ended};
 use crate::{frames, items, pickled};
 
 /// The consumer of a channel. Its hot methods are set by `methods`.
+///
+/// With CPython's head, producers and consumers are whole cache lines long (448 bytes): so all instances lie alike. At
+/// some places a call takes longer.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
 pub(crate) struct Consumer {
     pub(crate) end: End,

@@ -44,7 +44,7 @@ pub(crate) struct ItemType {
     size: usize,
     descr: Py<PyArrayDescr>,
     /// The bytes of an item that are of no field.
-    gaps: Vec<Range<usize>>,
+    gaps: Box<[Range<usize>]>,
 }
 
 /// An item on its way into a slot.
@@ -69,7 +69,7 @@ impl ItemType {
             _ if makes_scalars_natively(descr) => Kind::Other,
             _ => Kind::Foreign,
         };
-        let gaps = if kind == Kind::Object { Vec::new() } else { gaps(descr)? };
+        let gaps = if kind == Kind::Object { Box::default() } else { gaps(descr)?.into() };
         Ok(Self { kind, size, descr: descr.clone().unbind(), gaps })
     }
 

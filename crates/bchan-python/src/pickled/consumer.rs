@@ -29,8 +29,8 @@ use crate::passing::Passed;
 pub(crate) struct Underway {
     /// The objects of the claimed frame that were not handed out. It stays claimed until they all were.
     list: VecDeque<Attached>,
-    /// Objects of the frame that is looked at, if one is; 0 if it is no list.
-    viewed: Option<usize>,
+    /// Objects of the frame that is looked at, if one is, at most `MOST_OBJECTS`; 0 if it is no list.
+    viewed: Option<u8>,
 }
 
 /// A list may be under way while calls go on; a view may not.
@@ -75,7 +75,7 @@ impl Consumer {
         let (rx, underway) = inner.both()?;
         let mut skipped = None;
         if is_done {
-            skipped = skip(rx, &mut underway.list, objects);
+            skipped = skip(rx, &mut underway.list, objects.into());
         } else if underway.list.is_empty() {
             rx.hand_back();
         }
@@ -192,7 +192,7 @@ impl Consumer {
         self.check_home()?;
         match object {
             Ok(object) => {
-                underway.viewed = Some(objects);
+                underway.viewed = Some(objects as u8);
                 Ok(Some(object))
             }
             Err(error) => {
