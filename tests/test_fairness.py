@@ -578,12 +578,16 @@ def test_threads_that_wait_to_receive_are_served_in_their_order(
     assert ch.stats().wakes - wakes == len(kinds), "more than one wake for a turn"
 
 
-@in_each_line
-@pytest.mark.parametrize("dtype", ["u8"])
+@pytest.mark.parametrize(
+    ("shared", "kinds"),
+    [(False, LINES["threads"]), *((True, kinds) for kinds in LINES.values())],
+    ids=["threads of one process", *LINES],
+)
+@every_payload
 def test_threads_that_wait_to_send_are_served_in_their_order(
-    dtype: Any, kinds: Sequence[str]
+    dtype: Any, shared: bool, kinds: Sequence[str]
 ) -> None:
-    ch, _, _ = full(dtype, True)
+    ch, _, _ = full(dtype, shared)
     waiting = line_up(ch, kinds, lambda n: partial(ch.send, item(dtype, n), timeout=DEADLINE))
     wakes, served = ch.stats().wakes, [number(ch.receive())]
     for _ in kinds:
@@ -593,3 +597,47 @@ def test_threads_that_wait_to_send_are_served_in_their_order(
         it.end()
     assert served == [99, *range(len(kinds))]
     assert ch.stats().wakes - wakes == len(kinds), "more than one wake for a turn"
+
+
+@everywhere
+def test_a_small_message_waits_behind_a_large_one(shared: bool) -> None:
+    ch = Channel(bytes, capacity=4, shared=shared)
+    sizes = [64, 200, 10, 256, 10, 10, 120, 64]
+    for _ in range(4):
+        ch.send(b"old")
+    messages = [bytes([n]) * size for n, size in enumerate(sizes)]
+    waiting = line_up(
+        ch, ["thread"] * 8, lambda n: partial(ch.send, messages[n], timeout=DEADLINE)
+    )
+    received = []
+    while len(received) < 4 + len(sizes):
+        # One at a time, so that a small message has room before a large one.
+        received.append(ch.receive())
+        until(lambda: len(ch) > 0 or len(received) == 4 + len(sizes))
+    for it in waiting:
+        it.end()
+    assert received == [b"old"] * 4 + messages
+
+
+@everywhere
+@every_payload
+def test_a_thread_that_gives_up_keeps_the_places_of_the_others(dtype: Any, shared: bool) -> None:
+    ch, _, _ = full(dtype, shared)
+    waiting: list[Waiting] = []
+
+    def send(n: int) -> str:
+        try:
+            ch.send(item(dtype, n), timeout=0.5 if n in (0, 2) else DEADLINE)
+        except TimeoutError:
+            return "gave up"
+        return "sent"
+
+    waiting = line_up(ch, ["thread"] * 5, lambda n: partial(send, n))
+    assert waiting[0].said.recv() == waiting[2].said.recv() == "gave up"
+    served = [number(ch.receive())]
+    for _ in range(3):
+        assert [said for _, said in next_said(waiting)] == ["sent"]
+        served.append(number(ch.receive()))
+    for it in waiting:
+        it.end()
+    assert served == [99, 1, 3, 4]

@@ -21,7 +21,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, FutexWord};
 /// First eight bytes of a channel's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"bchan\0\r\n");
 /// Changes whenever anything in this file does.
-pub(crate) const VERSION: u32 = 8;
+pub(crate) const VERSION: u32 = 9;
 
 /// Words of a lane bitmap. Two levels of 64 bits find one lane among 4,096.
 pub(crate) const BITMAP_WORDS: usize = if cfg!(loom) { 1 } else { 64 };
@@ -384,6 +384,10 @@ pub(crate) struct SharedHeader {
     pub(crate) given_back: Apart<AtomicU64>,
     /// Producers wait here for space.
     pub(crate) space: EventWords,
+    /// Which thread has the turn to wait there, of those that send frames; see `channel::shared::turn`.
+    pub(crate) turn: Apart<AtomicU64>,
+    /// The others stand in line here.
+    pub(crate) line: EventWords,
 }
 
 /// The head of one lane. All zeroes is a lane never used: empty, open, its doorbell armed.
@@ -505,8 +509,21 @@ impl SharedHeader {
         let zero = || Apart(AtomicU64::new(0));
         let (tail, head, returned, reserved) = (zero(), zero(), zero(), zero());
         let (withheld, peeked, abandoned, passed) = (zero(), zero(), zero(), zero());
-        let (given_back, space) = (zero(), EventWords::new());
-        Self { tail, head, returned, withheld, reserved, peeked, abandoned, passed, given_back, space }
+        let (given_back, space, turn, line) = (zero(), EventWords::new(), zero(), EventWords::new());
+        Self {
+            tail,
+            head,
+            returned,
+            withheld,
+            reserved,
+            peeked,
+            abandoned,
+            passed,
+            given_back,
+            space,
+            turn,
+            line,
+        }
     }
 }
 

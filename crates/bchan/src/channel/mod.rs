@@ -212,7 +212,9 @@ impl Shared {
     /// Where those wait that want space: for one slot each, or for as many as their messages need.
     fn space<'a>(&'a self, words: &'a EventWords) -> Point<'a> {
         match self.is_framed() && self.is_ring() {
-            true => Point::Broadcast(Broadcast { words, alarms: &self.alarms, reach: self.reach() }),
+            true => {
+                Point::Broadcast(Broadcast { words, alarms: &self.alarms, reach: self.reach(), since: None })
+            }
             false => Point::Event(self.event(words)),
         }
     }
@@ -596,7 +598,9 @@ impl Channel {
         let Shared { memory, barrier, .. } = &*self.shared;
         let lanes = || self.shared.lanes().map(|lane| memory.lane_header(lane));
         let ring = self.shared.ring();
-        let spaces = || lanes().map(|lane| &lane.space).chain(ring.map(|ring| &ring.space));
+        let spaces = || {
+            lanes().map(|lane| &lane.space).chain(ring.into_iter().flat_map(|ring| [&ring.space, &ring.line]))
+        };
         // What others wrote may be too much for a sum.
         let add = u64::wrapping_add;
         let sum = |field: fn(&Counters) -> u64| {

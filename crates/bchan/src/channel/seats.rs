@@ -498,7 +498,10 @@ impl Shared {
     fn rouse_all(&self) {
         self.arrivals().rouse();
         match self.ring() {
-            Some(ring) => self.space(&ring.space).rouse(),
+            Some(ring) => {
+                self.space(&ring.space).rouse();
+                self.line(ring).rouse();
+            }
             None => {
                 let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
                 spaces.for_each(|space| self.event(space).rouse());
@@ -654,6 +657,7 @@ impl Shared {
                 let _ = heir.compare_exchange(now, 0, Ordering::AcqRel, Ordering::Relaxed);
             }
         }
+        self.free_turn(is_dead);
         self.finish_closing();
         kill_point!("bury.closed");
         // Forbids: someone waits and has missed what the dead had done, and we miss that he waits.

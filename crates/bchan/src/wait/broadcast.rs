@@ -52,6 +52,8 @@ pub(crate) struct Broadcast<'a> {
     pub(crate) alarms: &'a Alarms,
     /// Who may wait on it.
     pub(crate) reach: Reach,
+    /// When the thread came that waits: tasks that came before it go first.
+    pub(crate) since: Option<Instant>,
 }
 
 impl Broadcast<'_> {
@@ -75,7 +77,7 @@ impl Broadcast<'_> {
     pub(crate) fn park(self, ticket: Ticket, deadline: Deadline) -> Waking {
         let state = &self.words.state;
         // Acquire: sees what was written before the notify.
-        let mut now = state.load(Ordering::Acquire);
+        let now = state.load(Ordering::Acquire);
         if Ticket::of(now) != ticket {
             return Waking::Woken;
         }
@@ -84,17 +86,30 @@ impl Broadcast<'_> {
         counters.waits.fetch_add(1, Ordering::Relaxed);
         let asleep = Instant::now();
         let mut waking = self.sleep(ticket, now, deadline);
-        if waking == Waking::Woken && self.alarms.has_one_from_before(self.line(), asleep) {
-            // A thread is there first, as it is woken by the kernel itself. So it lets a task go that was there before
-            // it, for a round or a little, as that may need more than there is.
-            now = self.words.state.fetch_or(WAITING, Ordering::Relaxed) | WAITING;
-            waking = match self.sleep(Ticket::of(now), now, deadline.within(alarm::ON_ITS_WAY)) {
-                Waking::TimedOut => deadline.passed(),
-                waking => waking,
-            };
+        if waking == Waking::Woken {
+            waking = self.let_go_first(deadline);
         }
         counters.parked_ns.fetch_add(asleep.elapsed().as_nanos() as u64, Ordering::Relaxed);
         waking
+    }
+
+    /// A thread is there first, as it is woken by the kernel itself. So it lets tasks go that were there before it,
+    /// for a little, as they may need more than there is.
+    pub(crate) fn let_go_first(self, deadline: Deadline) -> Waking {
+        let is_before = |since| self.alarms.has_one_from_before(self.line(), since);
+        let has_to_wait = || self.since.is_some_and(is_before);
+        let soon = deadline.within(alarm::ON_ITS_WAY);
+        while has_to_wait() {
+            let now = self.words.state.fetch_or(WAITING, Ordering::Relaxed) | WAITING;
+            // Again: whoever left the line before that has told nobody.
+            let waking = if has_to_wait() { self.sleep(Ticket::of(now), now, soon) } else { Waking::Woken };
+            match waking {
+                Waking::Woken => {}
+                Waking::TimedOut => return deadline.passed(),
+                Waking::Interrupted => return Waking::Interrupted,
+            }
+        }
+        Waking::Woken
     }
 
     /// Sleeps until the round of `ticket` has ended; `now` is the state.

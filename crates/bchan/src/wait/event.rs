@@ -82,6 +82,16 @@ impl EventWords {
         self.state.load(Ordering::Relaxed) & (WAITING_MASK | ALARM) != 0
     }
 
+    /// Whether a thread waits, or was woken and is on its way.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & (WAITING_MASK | WOKEN_MASK) != 0
+    }
+
+    /// Whether one thread waits, and none was woken and is on its way.
+    pub(crate) fn has_one_waiter(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & (WAITING_MASK | WOKEN_MASK) == WAITING
+    }
+
     /// Whether all who wait need not be woken for a little. If somebody comes who has less patience meanwhile, it
     /// looks after it has said so.
     pub(crate) fn is_patient(&self) -> bool {
@@ -200,6 +210,12 @@ impl Event<'_> {
         self.wake(Whom::One);
     }
 
+    /// As [`notify`](Self::notify). Tells whether a thread was woken.
+    #[cold]
+    pub(crate) fn offer(self) -> bool {
+        self.wake(Whom::One)
+    }
+
     /// As [`notify`](Self::notify), for what is left by one that took something. A waiter that was woken before and
     /// is on its way looks, and passes on in turn what it leaves.
     #[cold]
@@ -241,7 +257,8 @@ impl Event<'_> {
         futex::wake(&self.words.state, self.reach, futex::ALL);
     }
 
-    fn wake(self, whom: Whom) {
+    /// Tells whether it woke a thread.
+    fn wake(self, whom: Whom) -> bool {
         let counters = &self.words.counters;
         let now = self.words.state.load(Ordering::Relaxed);
         let is_alarms_turn =
@@ -260,7 +277,7 @@ impl Event<'_> {
         };
         // Release: pairs with the Acquire in `park`.
         let Ok(before) = self.words.state.fetch_update(Ordering::Release, Ordering::Relaxed, wake) else {
-            return;
+            return false;
         };
         kill_point!("event.notified");
         if threads(before) > 0 {
@@ -273,9 +290,10 @@ impl Event<'_> {
             counters.wakes.fetch_add(written as u64, Ordering::Relaxed);
             if written == 0 && whom == Whom::One {
                 // The alarms had gone: it is a thread's turn, if there is one. The flag is gone, too.
-                self.wake(whom);
+                return self.wake(whom);
             }
         }
+        threads(before) > 0
     }
 
     pub(super) fn parking<'b>(&'b self, expected: u32) -> Parking<'b> {

@@ -56,6 +56,23 @@ impl<'a> Point<'a> {
         }
     }
 
+    /// The same point for a thread that came just now.
+    pub(crate) fn since_now(self) -> Self {
+        match self {
+            Self::Broadcast(broadcast) => {
+                Self::Broadcast(Broadcast { since: Some(Instant::now()), ..broadcast })
+            }
+            other => other,
+        }
+    }
+
+    /// Sleeps for a little if a task was there before this thread, which was not woken here.
+    pub(crate) fn let_go_first(self, deadline: Deadline) {
+        if let Self::Broadcast(broadcast) = self {
+            broadcast.let_go_first(deadline);
+        }
+    }
+
     /// Has `alarm` written when its turn comes; see [`Event::arm`].
     pub(super) fn arm(self, alarm: i32) -> bool {
         match self {
@@ -116,7 +133,7 @@ impl<'a> Point<'a> {
     /// The same point for a thread that knows nothing of its alarms.
     pub(super) fn at(words: &'a EventWords, alarms: &'a Alarms, reach: Reach, is_broadcast: bool) -> Self {
         match is_broadcast {
-            true => Self::Broadcast(Broadcast { words, alarms, reach }),
+            true => Self::Broadcast(Broadcast { words, alarms, reach, since: None }),
             false => Self::Event(Event { words, alarms, reach }),
         }
     }

@@ -67,7 +67,7 @@ impl Guarded {
     }
 
     fn broadcast(&self) -> Broadcast<'_> {
-        Broadcast { words: self.words(), alarms: &NO_ALARMS, reach: Reach::Machine }
+        Broadcast { words: self.words(), alarms: &NO_ALARMS, reach: Reach::Machine, since: None }
     }
 
     /// Whether it is time to write the alarm.

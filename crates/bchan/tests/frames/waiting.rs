@@ -14,7 +14,7 @@ over_every_configuration! {
     sender_waits_until_all_its_slots_are_free
     sender_waits_until_its_deadline
     senders_of_different_lengths_all_go_on
-    release_wakes_the_one_whom_it_suffices
+    those_that_wait_for_room_have_it_in_their_order
     room_given_back_wakes_who_waits_for_it
     wait_for_several_is_woken_by_room_and_by_a_message
     wait_for_several_hears_of_a_close
@@ -93,8 +93,8 @@ fn senders_of_different_lengths_all_go_on(case: &Case) {
     assert_eq!(next, [count; 3]);
 }
 
-/// One who waits for all slots must not swallow the wake-up of one whom a single one suffices.
-fn release_wakes_the_one_whom_it_suffices(case: &Case) {
+/// Threads have room in the order in which they came, whatever they need.
+fn those_that_wait_for_room_have_it_in_their_order(case: &Case) {
     if !case.is_mpmc() || case.capacity < 2 {
         return;
     }
@@ -105,26 +105,22 @@ fn release_wakes_the_one_whom_it_suffices(case: &Case) {
         (0..case.capacity).for_each(|_| assert_eq!(tx.try_send(b"", 0), Ok(true)));
         let large = channel.max_len();
         let order = if large_first { [large, 1] } else { [1, large] };
-        let mut small_one = None;
-        for (i, len) in order.into_iter().enumerate() {
+        let senders = [0, 1].map(|i| {
             let mut tx = channel.frame_producer().unwrap();
             let sender = spawn(move || {
-                let outcome = tx.send(&vec![7; len], 7);
+                let outcome = tx.send(&vec![7; order[i]], 7);
                 (outcome, tx)
             });
             until_parked(&channel, 1 + i as u64);
-            if len == 1 {
-                small_one = Some(sender);
-            }
-        }
-        assert_eq!(receive(&mut rx), Some((0, Vec::new())));
-        let (outcome, _tx) = small_one.unwrap().join().unwrap();
-        assert_eq!(outcome, Ok(()));
+            sender
+        });
         let mut buffer = Vec::new();
-        while rx.receive(&mut buffer) == Ok(0) {}
-        assert_eq!(buffer, [7]);
-        assert_eq!(rx.receive(&mut buffer), Ok(7));
-        assert_eq!(buffer.len(), large);
+        (0..case.capacity).for_each(|_| assert_eq!(rx.receive(&mut buffer), Ok(0)));
+        for len in order {
+            assert_eq!(rx.receive(&mut buffer), Ok(7));
+            assert_eq!(buffer.len(), len);
+        }
+        senders.into_iter().for_each(|sender| assert_eq!(sender.join().unwrap().0, Ok(())));
     }
 }
 

@@ -336,19 +336,54 @@ fn parked_producer_hears_that_two_slots_are_free() {
     }
 }
 
-/// Both wait, and one slot becomes free: whom it suffices goes on, whoever was there first.
+/// Both wait, in whatever order, and have their turns one after the other.
 #[test]
-fn wake_up_reaches_the_one_whom_it_suffices() {
+fn those_that_wait_for_different_room_have_their_turns() {
     check(2, || {
         let channel = mpmc(2);
         let ([mut tx, one, two], [mut rx]) = (producers(&channel), consumers(&channel));
-        assert!(try_send(&mut tx, 1, ONE) && try_send(&mut tx, 2, ONE));
+        assert!(try_send(&mut tx, 1, TWO));
         let (one, two) = (sending(one, 3, ONE), sending(two, 4, TWO));
-        assert_eq!(try_receive(&mut rx), Some((1, ONE)));
-        let _one = one.join().unwrap();
-        assert_eq!((try_receive(&mut rx), try_receive(&mut rx)), (Some((2, ONE)), Some((3, ONE))));
+        assert_eq!(try_receive(&mut rx), Some((1, TWO)));
+        let seen = sorted((0..2).map(|_| receive(&mut rx).unwrap()).collect());
+        assert_eq!(seen, [(3, ONE), (4, TWO)]);
+        let _kept = (one.join().unwrap(), two.join().unwrap());
+    });
+}
+
+/// Room for both becomes free at once, and one wake-up is for the first.
+#[test]
+fn turn_is_passed_on_while_there_is_room() {
+    check(2, || {
+        let channel = mpmc(2);
+        let ([mut tx, one, two], [mut rx]) = (producers(&channel), consumers(&channel));
+        assert!(try_send(&mut tx, 1, TWO));
+        let senders = [sending(one, 3, ONE), sending(two, 4, ONE)];
+        assert_eq!(try_receive(&mut rx), Some((1, TWO)));
+        // Nothing else wakes them: this thread only waits for them.
+        let _kept = senders.map(|sender| sender.join().unwrap());
+        assert_eq!(channel.len(), 2);
+    });
+}
+
+#[test]
+fn deadline_that_passes_takes_no_turn_from_others() {
+    check(2, || {
+        let channel = mpmc(2);
+        let ([mut tx, mut one, two], [mut rx]) = (producers(&channel), consumers(&channel));
+        assert!(try_send(&mut tx, 1, TWO));
+        let two = sending(two, 4, TWO);
+        let hasty = thread::spawn(move || {
+            let has_sent = one.wait_for_room(ONE, passing()).is_ok() && try_send(&mut one, 3, ONE);
+            (has_sent, one)
+        });
+        assert_eq!(try_receive(&mut rx), Some((1, TWO)));
+        let (has_sent, _one) = hasty.join().unwrap();
+        let mut expected = vec![(4, TWO)];
+        expected.extend(has_sent.then_some((3, ONE)));
+        let seen = expected.iter().map(|_| receive(&mut rx).unwrap()).collect();
+        assert_eq!(sorted(seen), sorted(expected));
         let _two = two.join().unwrap();
-        assert_eq!(try_receive(&mut rx), Some((4, TWO)));
     });
 }
 

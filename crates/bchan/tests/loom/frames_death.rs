@@ -299,3 +299,45 @@ fn sleeper_for_room_is_roused_whose_waker_died() {
         drop_as(OTHER, tx);
     });
 }
+
+/// Dead while it has the turn to wait for room, or once it has left that and not used the room: the next has it.
+#[test]
+fn turn_of_one_that_dies_goes_to_the_next() {
+    for label in ["turn.taken", "broadcast.prepared", "broadcast.parks"] {
+        check(2, move || {
+            let channel = shared(Mode::Mpmc, 2, 2);
+            let (tx, mut next) = (producer(&channel, VICTIM), producer(&channel, OTHER));
+            let mut rx = consumer(&channel, 1);
+            of(OTHER, || assert!(try_send(&mut next, 10, TWO)));
+            let _remains = kill(VICTIM, label, tx, |tx| drop(tx.send(&[11; TWO], 11))).join().unwrap();
+            let sleeper = live(move || next.send(&[12; TWO], 12).map(|()| next));
+            assert!(channel.bury(VICTIM));
+            assert_eq!(try_receive(&mut rx), Some((10, TWO)));
+            let next = sleeper.join().unwrap().unwrap();
+            assert_eq!(try_receive(&mut rx), Some((12, TWO)));
+            drop_as(OTHER, next);
+        });
+    }
+}
+
+#[test]
+fn turn_that_one_has_left_that_dies_goes_to_the_next() {
+    check(2, || {
+        let channel = shared(Mode::Mpmc, 2, 2);
+        let (tx, mut next) = (producer(&channel, VICTIM), producer(&channel, OTHER));
+        let mut rx = consumer(&channel, 1);
+        of(OTHER, || assert!(try_send(&mut next, 10, TWO)));
+        let victim = kill(VICTIM, "turn.left", tx, |tx| {
+            tx.wait_for_room(ONE, bchan::Deadline::NEVER).unwrap();
+            drop(tx.send(&[11; ONE], 11));
+        });
+        let sleeper = live(move || next.send(&[12; ONE], 12).map(|()| next));
+        assert_eq!(try_receive(&mut rx), Some((10, TWO)));
+        let _remains = victim.join().unwrap();
+        assert!(channel.bury(VICTIM));
+        let next = sleeper.join().unwrap().unwrap();
+        let seen = take_all(&mut rx);
+        assert!(seen.contains(&(12, ONE)), "{seen:?}");
+        drop_as(OTHER, next);
+    });
+}

@@ -148,6 +148,8 @@ const PLACES: &[(&str, Who)] = &[
     ("take.entered", HANDLES),
     ("take.registered", PRODUCERS),
     ("take.taken", HANDLES),
+    ("turn.left", SENDERS_OF_FRAMES),
+    ("turn.taken", SENDERS_OF_FRAMES),
     ("undertaker.done", &[("closer", EVERY), ("undertaker", EVERY)]),
 ];
 

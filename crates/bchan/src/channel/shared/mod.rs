@@ -7,6 +7,7 @@ mod port;
 mod receiver;
 mod seating;
 mod sender;
+mod turn;
 
 pub(super) use handles::{Consumer, Producer};
 pub use port::Port;
@@ -14,6 +15,7 @@ pub use receiver::Receiver;
 pub use sender::Sender;
 
 use super::Shared;
+use crate::layout::SharedHeader;
 use crate::process::kill_point;
 use crate::ring::vyukov::Ring;
 use crate::sync::{Ordering, fence};
@@ -32,6 +34,13 @@ impl Shared {
         fence(Ordering::SeqCst);
         self.arrivals().notify_all();
         kill_point!("close.told_consumers");
+        self.notify_all_space(&ring);
+    }
+
+    /// Lets all look that wait for space.
+    #[cold]
+    fn notify_all_space(&self, ring: &SharedHeader) {
         self.space(&ring.space).notify_all();
+        self.line(ring).notify_all();
     }
 }

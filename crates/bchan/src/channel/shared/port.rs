@@ -106,6 +106,7 @@ impl<M: Message> Port<M> {
     pub(in crate::channel) fn pass_space_on(&self) {
         self.shared.barrier.light();
         if self.is_awaited() && self.is_ready_to_send() {
+            self.offer_turn();
             self.space().pass_on();
         }
     }
@@ -119,7 +120,7 @@ impl<M: Message> Port<M> {
     /// Whether anyone may wait for space.
     #[inline(always)]
     fn is_awaited(&self) -> bool {
-        M::is_awaited(&self.ring.space)
+        M::is_awaited(&self.ring.space) || M::IS_FRAMED && self.ring.line.has_waiters()
     }
 
     /// Wakes the next consumer if there is a message or the end, for one that keeps what it claimed, or
@@ -251,8 +252,12 @@ impl<M: Message> Port<M> {
     fn wake(&self, done: Done) {
         if self.is_awaited() {
             match done {
-                Done::Received => self.space().notify(),
-                Done::Sent if self.ring.has_room(1) => self.space().pass_on(),
+                Done::Received => {
+                    // Before the one that has the turn is woken, and leaves it.
+                    self.offer_turn();
+                    self.space().notify();
+                }
+                Done::Sent if self.ring.has_room(1) => self.pass_space_on(),
                 Done::Sent => {}
             }
         }
@@ -314,7 +319,7 @@ impl<M: Message> Port<M> {
             kill_point!("end.sealed");
             // Forbids: someone waits and has missed the seal.
             fence(Ordering::SeqCst);
-            self.space().notify_all();
+            self.shared.notify_all_space(&self.ring);
         }
         self.ring.is_drained()
     }
@@ -325,7 +330,7 @@ impl<M: Message> Port<M> {
             true => Look::Over(Err(self.send_error())),
             false => Look::of(self.ring.has_room(slots)),
         };
-        AtRing::new(&self.shared, self.space(), look)
+        AtRing::new(&self.shared, self.space().since_now(), look)
     }
 
     /// One that waits where messages are told, until `look` says that it is over.

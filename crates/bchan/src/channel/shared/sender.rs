@@ -12,7 +12,7 @@ use crate::channel::items::Sending;
 use crate::channel::message::{Frames, Items, Message};
 use crate::error::SendError;
 use crate::ring::vyukov::Claim;
-use crate::wait::{Deadline, Spin, arm_until};
+use crate::wait::{Deadline, Spin, arm_until, wait_until};
 
 /// One who sends through a port.
 #[derive(Debug)]
@@ -113,7 +113,15 @@ impl<P: Borrow<Port<M>>, M: Message> SendSlots for Sender<P, M> {
 
     fn wait_for_slots(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError> {
         let port = self.port.borrow();
-        port.wait(port.for_space(n), &mut self.spin, deadline)
+        let mut waiter = port.for_space(n);
+        if !M::IS_FRAMED {
+            return port.wait(waiter, &mut self.spin, deadline);
+        }
+        if port.has_turns() {
+            return port.park_in_turn(&mut waiter, deadline);
+        }
+        let park = |waiter: &mut _, deadline| port.park_in_turn(waiter, deadline);
+        wait_until(&mut waiter, &mut self.spin, &port.shared.tuning, deadline, park)
     }
 
     fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool {
