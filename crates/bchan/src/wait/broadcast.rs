@@ -3,7 +3,8 @@
 //! [`Event`](super::Event) wakes one of many, and its wake-up belongs to whoever takes it first. That is
 //! well as long as one is as good as another. Where one needs a single slot and another a hundred, the
 //! wrong one could take it, find too little, and leave the right one asleep. So here nobody takes
-//! anything: a round ends for all threads that wait in it. Tasks wait in a line beside it, and the first of them is
+//! anything: a round ends for all threads that wait in it, which are few: those that send take turns to wait here, see
+//! `channel::shared::turn`, those that select come as they like. Tasks wait in a line beside it, and the first of them is
 //! woken, and those behind it once that has been served.
 //!
 //! The state, in the words of an event:
