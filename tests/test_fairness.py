@@ -607,7 +607,7 @@ def test_a_small_message_waits_behind_a_large_one(shared: bool) -> None:
         ch.send(b"old")
     messages = [bytes([n]) * size for n, size in enumerate(sizes)]
     waiting = line_up(ch, ["thread"] * 8, lambda n: partial(ch.send, messages[n], timeout=DEADLINE))
-    received = []
+    received: list[bytes] = []
     while len(received) < 4 + len(sizes):
         # One at a time, so that a small message has room before a large one.
         received.append(ch.receive())
