@@ -518,7 +518,7 @@ def test_a_loop_sends_to_another_process(mode: Mode, dtype: Any) -> None:
 
 
 def test_many_loops_wait_without_polling_and_leave_no_thread() -> None:
-    """More alarms than one sentry takes; while nothing comes, nobody runs."""
+    """More alarms than one relay takes; while nothing comes, nobody runs."""
     channels = [Channel("u8", 4, shared=True) for _ in range(200)]
 
     def threads() -> int:

@@ -30,7 +30,7 @@ use crate::layout::Seat;
 use crate::process::{self, Lifeline, Owner, Survivor, Unwatchable, kill_point};
 use crate::ring::vyukov::Ring;
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
-use crate::wait::{Patience, Reach, sentry};
+use crate::wait::{Patience, Reach, relay};
 
 /// Of the handles that a seat has had, the last was given back unused.
 const CALLED_IN: u64 = 1 << 63;
@@ -57,8 +57,8 @@ pub struct Ticket {
     pub word: u64,
 }
 
-/// A seat as a fresh handle has it. The word tells it from the 1,023 handles before and after it, and decides who
-/// has the handle; the number tells it from all others, and is looked at before.
+/// A seat as a fresh handle has it. The word tells it from the 1,023 handles before and after it, and decides
+/// who has the handle; the number tells it from all others, and is looked at before.
 #[derive(Debug, Clone)]
 pub(super) struct Seated {
     shared: Arc<Shared>,
@@ -451,14 +451,14 @@ impl Shared {
         }
     }
 
-    /// Whether several may sleep at one event, in an order that newcomers must not disturb. At a lane's events one
-    /// sleeps at most.
+    /// Whether several may sleep at one event, in an order that newcomers must not disturb. At a lane's
+    /// events one sleeps at most.
     fn has_lines(&self) -> bool {
         self.is_ring() && !cfg!(loom)
     }
 
-    /// Says that a consumer leaves. The last one closes the channel, unless that is to stay open for the next; if it
-    /// dies meanwhile, who recovers its seat does all this again.
+    /// Says that a consumer leaves. The last one closes the channel, unless that is to stay open for the
+    /// next; if it dies meanwhile, who recovers its seat does all this again.
     fn leave_consumers(&self, seat: &Seat) {
         seat.consumes.store(LEAVING, Ordering::Release);
         // Forbids: two leave at once, and each sees only the other.
@@ -485,7 +485,7 @@ impl Shared {
             // Release: the owner's word; pairs with the Acquire in `watch_newcomers`.
             header.seatings.fetch_add(1, Ordering::Release);
             kill_point!("announce.counted");
-            sentry::tell_lookouts(&header.seatings, Reach::Machine);
+            relay::tell_lookouts(&header.seatings, Reach::Machine);
             // Forbids: someone goes to sleep and has missed it, and we miss that he waits and has no lookout.
             fence(Ordering::SeqCst);
             if !self.has_lines() || header.needs_rousing.load(Ordering::Relaxed) != 0 {
@@ -509,8 +509,8 @@ impl Shared {
         }
     }
 
-    /// The owners of all seats and who clears up, with what they say of their lifelines, but this process. One may
-    /// occur with several, of which not all are right.
+    /// The owners of all seats and who clears up, with what they say of their lifelines, but this process.
+    /// One may occur with several, of which not all are right.
     fn others(&self) -> Vec<(Owner, Lifeline)> {
         let seats = 0..self.memory.geometry().seats as usize;
         let words = |seat| {
@@ -558,7 +558,8 @@ impl Shared {
     }
 }
 
-/// As [`keep_watch`], before sleeping, once it was said that we wait: those who come meanwhile are watched, too.
+/// As [`keep_watch`], before sleeping, once it was said that we wait: those who come meanwhile are watched,
+/// too.
 pub(super) fn keep_watch_asleep(shared: &Arc<Shared>) -> bool {
     if shared.memory.is_shared() && shared.has_lines() {
         post_lookout(shared);
@@ -576,7 +577,7 @@ fn post_lookout(shared: &Arc<Shared>) {
                 watch_newcomers(&shared);
             }
         };
-        sentry::look_out(&shared.memory, Arc::new(meet));
+        relay::look_out(&shared.memory, Arc::new(meet));
     }
     #[cfg(loom)]
     let _ = shared;
@@ -722,7 +723,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if self.memory.is_shared() {
-            sentry::dismiss_lookout(&self.memory);
+            relay::dismiss_lookout(&self.memory);
             process::forget();
         }
     }

@@ -49,22 +49,22 @@ pub(crate) use system::{insist, living_children, of, watch};
 use std::fmt;
 use std::sync::Weak;
 
-use crate::wait::sentry;
+use crate::wait::relay;
 
 /// To be called before this process forks: ends the threads that watch and wait for others.
 pub fn before_fork() {
-    sentry::halt();
+    relay::halt();
     system::before_fork();
 }
 
 /// To be called after this process forked.
 pub fn after_fork_in_parent() {
     system::after_fork_in_parent();
-    sentry::resume();
+    relay::resume();
 }
 
-/// Whether the thread that watches others stands still since this process forked, as it has no other thread. Then
-/// [`resume`] is to be called as soon as the fork is done with.
+/// Whether the thread that watches others stands still since this process forked, as it has no other thread.
+/// Then [`resume`] is to be called as soon as the fork is done with.
 pub fn is_halted() -> bool {
     system::is_halted()
 }
@@ -77,11 +77,11 @@ pub fn resume() {
 /// To be called in the child of a fork.
 pub fn after_fork_in_child() {
     system::after_fork_in_child();
-    sentry::inherit_nothing();
+    relay::inherit_nothing();
 }
 
-/// A process, in one word: its id, and when it started and which program it runs, so that neither the id's next user
-/// nor what it executes is taken for it.
+/// A process, in one word: its id, and when it started and which program it runs, so that neither the id's
+/// next user nor what it executes is taken for it.
 ///
 /// | bits | meaning |
 /// |---|---|
@@ -184,9 +184,9 @@ impl Owner {
         self.start() != 0 || self.image() != 0
     }
 
-    /// Whether the process lives, or nobody can tell: who is dead leaves something behind, and who is taken for
-    /// dead loses what he has. One that was killed and that nobody has waited for is dead, and so is one that
-    /// executed another program.
+    /// Whether the process lives, or nobody can tell: who is dead leaves something behind, and who is taken
+    /// for dead loses what he has. One that was killed and that nobody has waited for is dead, and so is one
+    /// that executed another program.
     pub(crate) fn is_alive(self) -> bool {
         self.life() != Some(false)
     }
@@ -201,8 +201,8 @@ pub fn this() -> u64 {
     Owner::this().0
 }
 
-/// Whether a process lives and runs the program that it ran when it asked for its [word](this); `None` if nobody
-/// can tell.
+/// Whether a process lives and runs the program that it ran when it asked for its [word](this); `None` if
+/// nobody can tell.
 pub fn life(word: u64) -> Option<bool> {
     Owner(word).life()
 }

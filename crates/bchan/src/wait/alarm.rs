@@ -2,13 +2,13 @@
 //!
 //! An alarm is armed while its owner has nothing to do, and written once: messages that come while
 //! the owner is busy cost nothing. It belongs to this process, so it lives beside the channel's memory
-//! and not in it. Where other processes share that, they could not find it: see `sentry`.
+//! and not in it. Where other processes share that, they could not find it: see `relay`.
 //!
 //! # Turns
 //! First come, first served. An alarm keeps its place from the first [`add`](Alarms::add) to
-//! [`remove`](Alarms::remove), also once it was written: its owner takes its message first, and only then leaves
-//! the line. An owner that was woken in vain, because a newcomer was faster, adds its alarm again at its old place,
-//! and is then *passed over*: newcomers line up behind it, whatever they would find.
+//! [`remove`](Alarms::remove), also once it was written: its owner takes its message first, and only then
+//! leaves the line. An owner that was woken in vain, because a newcomer was faster, adds its alarm again at
+//! its old place, and is then *passed over*: newcomers line up behind it, whatever they would find.
 //!
 //! Threads wait in a line of their own, the kernel's. Each alarm knows how many of them came before it.
 
@@ -17,15 +17,15 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::sentry;
+use super::relay;
 use crate::layout::EventWords;
 use crate::memory::Memory;
 use crate::sync::{Arc, Ordering};
 
 /// How long the owner of a written alarm counts as on its way: its event loop may be busy, or have ended.
 ///
-/// A heuristic, with two costs. An owner that never looks holds those behind it up for so long, once. One whose loop is
-/// busy for longer loses its precedence, and a newcomer may be served before it.
+/// A heuristic, with two costs. An owner that never looks holds those behind it up for so long, once. One
+/// whose loop is busy for longer loses its precedence, and a newcomer may be served before it.
 pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
 /// Where the owner of an alarm stands in a line.
@@ -140,8 +140,8 @@ impl Alarms {
         Self { shared: memory.is_shared().then(|| memory.clone()), ..Self::none() }
     }
 
-    /// Puts an alarm at the end of a line, or has it sleep again at its place. Tells whether it may look: false if
-    /// one before it has precedence.
+    /// Puts an alarm at the end of a line, or has it sleep again at its place. Tells whether it may look:
+    /// false if one before it has precedence.
     pub(super) fn add(&self, line: Line<'_>, alarm: i32, threads_before: u32) -> bool {
         let mut armed = self.armed();
         let place = armed.iter().position(|it| it.is_in(line) && it.alarm == alarm);
@@ -163,15 +163,15 @@ impl Alarms {
     /// Forgets an alarm, whatever it is armed for. After that it may be closed.
     pub(crate) fn remove(&self, alarm: i32) {
         if let Some(memory) = &self.shared {
-            return sentry::forget(memory, alarm);
+            return relay::forget(memory, alarm);
         }
         let mut armed = self.armed();
         let left: Vec<_> = armed.extract_if(.., |it| it.alarm == alarm).collect();
         left.iter().for_each(|it| clear_if_none_sleeps(&armed, it.line()));
     }
 
-    /// Whether it is an alarm's turn, before that of the `threads` which wait at the event. If not, one of them
-    /// is about to be woken.
+    /// Whether it is an alarm's turn, before that of the `threads` which wait at the event. If not, one of
+    /// them is about to be woken.
     pub(super) fn is_turn(&self, line: Line<'_>, threads: u32) -> bool {
         let mut armed = self.armed();
         let mut sleeping = armed.iter_mut().filter(|it| it.sleeps_in(line));
@@ -192,8 +192,8 @@ impl Alarms {
         ring(&mut self.armed(), line, most)
     }
 
-    /// As [`ring`](Self::ring) for the next one, unless one that has precedence is on its way: it may need more
-    /// than those behind it, and would come away empty for ever.
+    /// As [`ring`](Self::ring) for the next one, unless one that has precedence is on its way: it may need
+    /// more than those behind it, and would come away empty for ever.
     pub(super) fn ring_in_order(&self, line: Line<'_>) -> usize {
         let mut armed = self.armed();
         let mut those_in_line = armed.iter().filter(|it| it.is_in(line)).map(|it| it.turn);
@@ -206,7 +206,7 @@ impl Alarms {
     /// Whether the owner of an alarm was woken a moment ago, and will look.
     pub(super) fn is_one_on_its_way(&self, line: Line<'_>) -> bool {
         match &self.shared {
-            Some(_) => sentry::is_one_on_its_way(line.words),
+            Some(_) => relay::is_one_on_its_way(line.words),
             None => self.armed().iter().any(|it| it.is_in(line) && it.turn.is_on_its_way()),
         }
     }
@@ -214,7 +214,7 @@ impl Alarms {
     /// Whether a task of this process waits or is on its way that has lined up before `moment`.
     pub(super) fn has_one_from_before(&self, line: Line<'_>, moment: Instant) -> bool {
         match &self.shared {
-            Some(_) => sentry::has_one_from_before(line.words, moment),
+            Some(_) => relay::has_one_from_before(line.words, moment),
             None => self.armed().iter().any(|it| it.is_in(line) && it.turn.is_from_before(moment)),
         }
     }
@@ -245,7 +245,7 @@ pub(super) fn has_room<T>(alarms: &mut Vec<T>) -> bool {
 pub fn check_alarms() -> io::Result<()> {
     match IS_SHORT.take() {
         true => Err(io::ErrorKind::OutOfMemory.into()),
-        false => sentry::check(),
+        false => relay::check(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! An event count that wakes all: for those who wait for different things, as many slots each.
 //!
-//! [`Event`](super::Event) wakes one of many, and its wake-up belongs to whoever takes it first. That is
-//! well as long as one is as good as another. Where one needs a single slot and another a hundred, the
-//! wrong one could take it, find too little, and leave the right one asleep. So here nobody takes
-//! anything: a round ends for all threads that wait in it, which are few: those that send take turns to wait here, see
-//! `channel::shared::turn`, those that select come as they like. Tasks wait in a line beside it, and the first of them is
-//! woken, and those behind it once that has been served.
+//! [`Event`](super::Event) wakes one of many, and its wake-up belongs to whoever takes it first. That is well
+//! as long as one is as good as another. Where one needs a single slot and another a hundred, the wrong one
+//! could take it, find too little, and leave the right one asleep. So here nobody takes anything: a round
+//! ends for all threads that wait in it, which are few: those that send take turns to wait here, see
+//! `channel::shared::turn`, those that select come as they like. Tasks wait in a line beside it, and the
+//! first of them is woken, and those behind it once that has been served.
 //!
 //! The state, in the words of an event:
 //!
@@ -25,7 +25,7 @@ use std::time::Instant;
 use super::alarm::Line;
 use super::futex::{self, Parking, Reach, Waking};
 use super::interrupt::Sleep;
-use super::sentry::{self, Until};
+use super::relay::{self, Until};
 use super::{Alarms, Deadline, Point, alarm};
 use crate::layout::EventWords;
 use crate::process::kill_point;
@@ -94,8 +94,8 @@ impl Broadcast<'_> {
         waking
     }
 
-    /// A thread is there first, as it is woken by the kernel itself. So it lets tasks go that were there before it,
-    /// for a little, as they may need more than there is.
+    /// A thread is there first, as it is woken by the kernel itself. So it lets tasks go that were there
+    /// before it, for a little, as they may need more than there is.
     pub(crate) fn let_go_first(self, deadline: Deadline) -> Waking {
         let is_before = |since| self.alarms.has_one_from_before(self.line(), since);
         let has_to_wait = || self.since.is_some_and(is_before);
@@ -133,11 +133,12 @@ impl Broadcast<'_> {
         }
     }
 
-    /// Has `alarm` written when its turn comes, in this round or a later one; see [`Event::arm`](super::Event::arm).
+    /// Has `alarm` written when its turn comes, in this round or a later one; see
+    /// [`Event::arm`](super::Event::arm).
     pub(crate) fn arm(self, alarm: i32) -> bool {
         match &self.alarms.shared {
             None => self.alarms.add(self.line(), alarm, 0),
-            Some(memory) => sentry::guard(memory, self.words, alarm, || Until::Over(self.prepare())),
+            Some(memory) => relay::guard(memory, self.words, alarm, || Until::Over(self.prepare())),
         }
     }
 
@@ -150,9 +151,9 @@ impl Broadcast<'_> {
         Ticket::of(state) != ticket
     }
 
-    /// Lets all threads look that wait, and one task: the first, as long as it needs more than there is. The caller
-    /// has made its change, and then passed a full fence or seen [`is_awaited`](Self::is_awaited) after a
-    /// `Barrier::light`.
+    /// Lets all threads look that wait, and one task: the first, as long as it needs more than there is. The
+    /// caller has made its change, and then passed a full fence or seen [`is_awaited`](Self::is_awaited)
+    /// after a `Barrier::light`.
     #[cold]
     pub(crate) fn notify(self) {
         self.end_round(|| self.alarms.ring_in_order(self.line()));
@@ -199,8 +200,8 @@ impl Broadcast<'_> {
         }
     }
 
-    /// As [`notify_all`](Self::notify_all), after the death of one that may have ended a round and not yet woken
-    /// those who slept in it.
+    /// As [`notify_all`](Self::notify_all), after the death of one that may have ended a round and not yet
+    /// woken those who slept in it.
     #[cold]
     pub(crate) fn rouse(self) {
         self.notify_all();

@@ -29,7 +29,7 @@ use super::alarm::Line;
 use super::futex::{self, Parking};
 pub(crate) use super::futex::{Reach, Waking};
 use super::interrupt::Sleep;
-use super::sentry::{self, Until};
+use super::relay::{self, Until};
 use super::{Alarms, Deadline, Point};
 use crate::layout::EventWords;
 use crate::process::kill_point;
@@ -92,8 +92,8 @@ impl EventWords {
         self.state.load(Ordering::Relaxed) & (WAITING_MASK | WOKEN_MASK) == WAITING
     }
 
-    /// Whether all who wait need not be woken for a little. If somebody comes who has less patience meanwhile, it
-    /// looks after it has said so.
+    /// Whether all who wait need not be woken for a little. If somebody comes who has less patience
+    /// meanwhile, it looks after it has said so.
     pub(crate) fn is_patient(&self) -> bool {
         self.state.load(Ordering::Relaxed) & (PATIENT | ALARM) == PATIENT
     }
@@ -186,14 +186,14 @@ impl Event<'_> {
     }
 
     /// Has `alarm` written when its turn comes; again after that if its owner found nothing, which keeps its
-    /// place. The caller then passes `Barrier::heavy`, and looks again. Tells whether it may go on if there is
-    /// something: false if that is for one before it, which was woken in vain.
+    /// place. The caller then passes `Barrier::heavy`, and looks again. Tells whether it may go on if there
+    /// is something: false if that is for one before it, which was woken in vain.
     pub(crate) fn arm(self, alarm: i32) -> bool {
         let Some(memory) = &self.alarms.shared else {
             let threads = self.words.state.load(Ordering::Relaxed) & WAITING_MASK;
             return self.alarms.add(self.line(), alarm, threads);
         };
-        sentry::guard(memory, self.words, alarm, || {
+        relay::guard(memory, self.words, alarm, || {
             self.prepare();
             Until::Woken
         })
@@ -203,8 +203,8 @@ impl Event<'_> {
         Line { words: self.words, flag: ALARM }
     }
 
-    /// Lets one go on who waits: a thread, or an event loop by its alarm. The caller has made its change, and then
-    /// passed a full fence or seen [`has_waiters`](EventWords::has_waiters) after a `Barrier::light`.
+    /// Lets one go on who waits: a thread, or an event loop by its alarm. The caller has made its change, and
+    /// then passed a full fence or seen [`has_waiters`](EventWords::has_waiters) after a `Barrier::light`.
     #[cold]
     pub(crate) fn notify(self) {
         self.wake(Whom::One);
@@ -216,12 +216,12 @@ impl Event<'_> {
         self.wake(Whom::One)
     }
 
-    /// As [`notify`](Self::notify), for what is left by one that took something. A waiter that was woken before and
-    /// is on its way looks, and passes on in turn what it leaves.
+    /// As [`notify`](Self::notify), for what is left by one that took something. A waiter that was woken
+    /// before and is on its way looks, and passes on in turn what it leaves.
     #[cold]
     pub(crate) fn pass_on(self) {
-        // AcqRel, and a write that changes nothing: whoever takes the wake-up that is seen here does so after it, and
-        // sees what is left.
+        // AcqRel, and a write that changes nothing: whoever takes the wake-up that is seen here does so after
+        // it, and sees what is left.
         let is_one_woken = self.words.state.fetch_add(0, Ordering::AcqRel) & WOKEN_MASK != 0;
         if !is_one_woken && !self.alarms.is_one_on_its_way(self.line()) {
             self.wake(Whom::One);

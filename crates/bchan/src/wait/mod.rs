@@ -11,8 +11,8 @@ mod interrupt;
 mod park;
 mod patience;
 mod point;
-#[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), path = "no_sentry.rs")]
-pub(crate) mod sentry;
+#[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), path = "no_relay.rs")]
+pub(crate) mod relay;
 pub(crate) mod several;
 mod spin;
 mod tuning;

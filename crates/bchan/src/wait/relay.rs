@@ -1,15 +1,15 @@
 //! Alarms of channels that processes share: an eventfd belongs to one process, and who wakes may be in
-//! another. So a thread of this process, the sentry, waits in the loops' stead, as any thread does, and
+//! another. So a thread of this process, the relay, waits in the loops' stead, as any thread does, and
 //! writes their alarms.
 //!
-//! One sentry waits at up to 127 events; more are made as they are needed. A sentry is there only while an
+//! One relay waits at up to 127 events; more are made as they are needed. A relay is there only while an
 //! alarm is armed. While this process forks it stands still: a fork takes one thread along.
 //!
-//! All alarms at one event are with one sentry, in the order in which they came: as beside a channel of one
+//! All alarms at one event are with one relay, in the order in which they came: as beside a channel of one
 //! process ([`Alarms`]), an alarm keeps its place until it is forgotten, and the first is woken first.
 //!
-//! A sentry is also the *lookout* for channels at which threads of this process sleep, or alarms are armed: it waits
-//! for newcomers there, and has them watched, without waking those who wait in line.
+//! A relay is also the *lookout* for channels at which threads of this process sleep, or alarms are armed: it
+//! waits for newcomers there, and has them watched, without waking those who wait in line.
 
 use std::cell::Cell;
 use std::io;
@@ -27,7 +27,7 @@ use crate::layout::EventWords;
 use crate::memory::Memory;
 use crate::sync::{Arc, FutexWord};
 
-/// How a sentry finds out that it was meant.
+/// How a relay finds out that it was meant.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Until {
     /// The event has a wake-up.
@@ -52,7 +52,7 @@ unsafe impl Send for Guarded {}
 static NO_ALARMS: Alarms = Alarms::none();
 
 thread_local! {
-    /// Whether this thread is a sentry.
+    /// Whether this thread is a relay.
     static IS_SENTRY: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -123,12 +123,12 @@ impl Lookout {
     }
 }
 
-/// Words that a sentry waits to see changed; the memory keeps them.
+/// Words that a relay waits to see changed; the memory keeps them.
 type Watched = (Arc<Memory>, *const FutexWord, u32);
 
 /// The alarms and lookouts of one thread.
 #[derive(Default)]
-struct Sentry {
+struct Relay {
     guarded: Vec<Guarded>,
     lookouts: Vec<Lookout>,
     thread: Option<JoinHandle<()>>,
@@ -137,9 +137,9 @@ struct Sentry {
 }
 
 // SAFETY: the pointers are compared only.
-unsafe impl Send for Sentry {}
+unsafe impl Send for Relay {}
 
-impl Sentry {
+impl Relay {
     fn is_at(&self, words: *const EventWords) -> bool {
         self.guarded.iter().any(|guarded| guarded.is_at(words))
     }
@@ -174,8 +174,8 @@ impl Sentry {
         (due, watched)
     }
 
-    /// Writes the alarms whose turn it is; gives the events of the others, with the states that they wait to see
-    /// changed.
+    /// Writes the alarms whose turn it is; gives the events of the others, with the states that they wait to
+    /// see changed.
     fn look(&mut self) -> Vec<Watched> {
         let mut parkings: Vec<Watched> = Vec::new();
         for n in 0..self.guarded.len() {
@@ -195,14 +195,15 @@ impl Sentry {
         parkings
     }
 
-    /// Whether an alarm that is due may be written now. Of those that wait for the end of a round one is, and the
-    /// others wait for the end of the next.
+    /// Whether an alarm that is due may be written now. Of those that wait for the end of a round one is, and
+    /// the others wait for the end of the next.
     fn goes_next(&mut self, n: usize) -> bool {
         let words = self.guarded[n].words;
         let Until::Over(_) = self.guarded[n].until else { return true };
         let is_held_up = self.guarded[..n].iter().any(|it| it.is_at(words) && it.turn.has_precedence());
         let next = self.guarded[n].broadcast().prepare();
-        // Forbids: somebody makes space and misses that these wait, and the one that is woken now misses the space.
+        // Forbids: somebody makes space and misses that these wait, and the one that is woken now misses the
+        // space.
         fence(Ordering::SeqCst);
         for it in self.guarded.iter_mut().filter(|it| it.is_at(words) && it.turn.is_asleep()) {
             it.until = Until::Over(next);
@@ -211,27 +212,27 @@ impl Sentry {
     }
 }
 
-struct Sentries {
-    all: Mutex<Vec<Sentry>>,
+struct Relays {
+    all: Mutex<Vec<Relay>>,
     /// One of them uses other memory than before.
     moved: Condvar,
-    /// Changes with the lists; each sentry waits for that, too.
+    /// Changes with the lists; each relay waits for that, too.
     orders: FutexWord,
     /// They are to stand still.
     is_halted: std::sync::atomic::AtomicBool,
 }
 
 /// Those of this process, made when first needed and never freed: threads may be in it.
-static SENTRIES: AtomicPtr<Sentries> = AtomicPtr::new(std::ptr::null_mut());
+static SENTRIES: AtomicPtr<Relays> = AtomicPtr::new(std::ptr::null_mut());
 
-fn sentries() -> Option<&'static Sentries> {
+fn relays() -> Option<&'static Relays> {
     // SAFETY: once it is there it is never freed.
     unsafe { SENTRIES.load(Ordering::Acquire).as_ref() }
 }
 
-fn make_sentries() -> &'static Sentries {
-    sentries().unwrap_or_else(|| {
-        let new = Sentries {
+fn make_relays() -> &'static Relays {
+    relays().unwrap_or_else(|| {
+        let new = Relays {
             all: Mutex::default(),
             moved: Condvar::new(),
             orders: FutexWord::new(0),
@@ -242,22 +243,22 @@ fn make_sentries() -> &'static Sentries {
             // SAFETY: made above, and nobody else has seen it.
             drop(unsafe { Box::from_raw(new) });
         }
-        sentries().expect("there are some now")
+        relays().expect("there are some now")
     })
 }
 
-/// Events that one sentry waits at, beside its orders; without `futex_waitv` it looks at its orders only
+/// Events that one relay waits at, beside its orders; without `futex_waitv` it looks at its orders only
 /// when its one event wakes it.
 fn most_events() -> usize {
     futex::most_words().saturating_sub(1).max(1)
 }
 
-impl Sentries {
-    fn lists(&self) -> MutexGuard<'_, Vec<Sentry>> {
+impl Relays {
+    fn lists(&self) -> MutexGuard<'_, Vec<Relay>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has all sentries look at their lists again.
+    /// Has all relays look at their lists again.
     fn give_orders(&self) {
         self.orders.fetch_add(1, Ordering::Release);
         futex::wake(&self.orders, Reach::Process, futex::ALL);
@@ -290,35 +291,35 @@ impl Sentries {
         }
     }
 
-    /// What a sentry has to do about newcomers, and at what it then waits; `None` if it is to end.
+    /// What a relay has to do about newcomers, and at what it then waits; `None` if it is to end.
     fn look(&self, number: usize) -> Option<(Vec<Meet>, Vec<Watched>)> {
         let mut lists = self.lists();
-        let sentry = lists.get_mut(number)?;
-        let mut parkings = sentry.look();
-        let (due, newcomers) = sentry.look_out();
+        let relay = lists.get_mut(number)?;
+        let mut parkings = relay.look();
+        let (due, newcomers) = relay.look_out();
         parkings.extend(newcomers);
-        let has_ended = sentry.is_idle() || self.is_halted.load(Ordering::Relaxed);
-        sentry.used.clear();
+        let has_ended = relay.is_idle() || self.is_halted.load(Ordering::Relaxed);
+        relay.used.clear();
         if has_ended {
-            sentry.thread = None;
+            relay.thread = None;
         } else {
-            sentry.used.extend(parkings.iter().map(|(memory, ..)| Arc::as_ptr(memory)));
+            relay.used.extend(parkings.iter().map(|(memory, ..)| Arc::as_ptr(memory)));
         }
         self.moved.notify_all();
         (!has_ended).then_some((due, parkings))
     }
 
-    /// Sees to it that the sentry of that number is there.
-    fn post(&'static self, lists: &mut [Sentry], number: usize) -> io::Result<()> {
+    /// Sees to it that the relay of that number is there.
+    fn post(&'static self, lists: &mut [Relay], number: usize) -> io::Result<()> {
         if lists[number].thread.is_none() && !self.is_halted.load(Ordering::Relaxed) {
-            let thread = std::thread::Builder::new().name("bchan-sentry".to_owned());
+            let thread = std::thread::Builder::new().name("bchan-relay".to_owned());
             lists[number].thread = Some(thread.spawn(move || self.run(number))?);
         }
         Ok(())
     }
 
-    /// Sees to it that each alarm has a sentry.
-    fn post_all(&'static self, lists: &mut [Sentry]) -> io::Result<()> {
+    /// Sees to it that each alarm has a relay.
+    fn post_all(&'static self, lists: &mut [Relay]) -> io::Result<()> {
         for number in 0..lists.len() {
             if !lists[number].is_idle() {
                 self.post(lists, number)?;
@@ -330,25 +331,25 @@ impl Sentries {
 
 /// Sees to it that there is a thread that will write the alarms.
 pub(super) fn check() -> io::Result<()> {
-    sentries().map_or(Ok(()), |sentries| sentries.post_all(&mut sentries.lists()))
+    relays().map_or(Ok(()), |relays| relays.post_all(&mut relays.lists()))
 }
 
-/// Has `alarm` written when those words say so; again, at its old place, if it was. `prepare` says at the event
-/// that somebody waits. Tells whether its owner may go on if it finds something: false if one before it in the line
-/// was woken in vain.
+/// Has `alarm` written when those words say so; again, at its old place, if it was. `prepare` says at the
+/// event that somebody waits. Tells whether its owner may go on if it finds something: false if one before it
+/// in the line was woken in vain.
 pub(super) fn guard(
     memory: &Arc<Memory>,
     words: &EventWords,
     alarm: i32,
     prepare: impl FnOnce() -> Until,
 ) -> bool {
-    let sentries = make_sentries();
-    let mut lists = sentries.lists();
-    let has_room = |sentry: &Sentry| sentry.events() < most_events();
-    let number = lists.iter().position(|sentry| sentry.is_at(words));
+    let relays = make_relays();
+    let mut lists = relays.lists();
+    let has_room = |relay: &Relay| relay.events() < most_events();
+    let number = lists.iter().position(|relay| relay.is_at(words));
     let number = number.or_else(|| lists.iter().position(has_room)).unwrap_or(lists.len());
     if number == lists.len() {
-        lists.push(Sentry::default());
+        lists.push(Relay::default());
     }
     let guarded = &mut lists[number].guarded;
     let place = guarded.iter().position(|it| it.is_at(words) && it.alarm == alarm).unwrap_or(guarded.len());
@@ -369,9 +370,9 @@ pub(super) fn guard(
         }
     }
     // Whoever armed it asks `check_alarms` whether that went well.
-    let _ = sentries.post(&mut lists, number);
+    let _ = relays.post(&mut lists, number);
     drop(lists);
-    sentries.give_orders();
+    relays.give_orders();
     may_look
 }
 
@@ -380,8 +381,8 @@ pub(crate) fn tell_lookouts(seatings: &FutexWord, reach: Reach) {
     futex::wake(seatings, reach, futex::ALL);
 }
 
-/// Has this process look out for newcomers to a channel while anybody waits there; where that can't be, newcomers wake
-/// all who wait, from now on.
+/// Has this process look out for newcomers to a channel while anybody waits there; where that can't be,
+/// newcomers wake all who wait, from now on.
 pub(crate) fn look_out(memory: &Arc<Memory>, meet: Meet) {
     let met = memory.header().seatings.load(Ordering::Acquire);
     let lookout = Lookout { memory: memory.clone(), meet, met };
@@ -395,51 +396,50 @@ fn post_lookout(lookout: Lookout) -> Result<(), Lookout> {
     if futex::most_words() == 0 {
         return Err(lookout);
     }
-    let sentries = make_sentries();
-    let mut lists = sentries.lists();
+    let relays = make_relays();
+    let mut lists = relays.lists();
     if lists.iter().flat_map(|it| &it.lookouts).any(|it| Arc::ptr_eq(&it.memory, &lookout.memory)) {
         return Ok(());
     }
-    let has_room = |sentry: &Sentry| sentry.events() < most_events();
+    let has_room = |relay: &Relay| relay.events() < most_events();
     let number = lists.iter().position(has_room).unwrap_or(lists.len());
     if number == lists.len() {
-        lists.push(Sentry::default());
+        lists.push(Relay::default());
     }
     if lists[number].lookouts.try_reserve(1).is_err() {
         return Err(lookout);
     }
     lists[number].lookouts.push(lookout);
-    let is_posted = sentries.post(&mut lists, number).is_ok();
+    let is_posted = relays.post(&mut lists, number).is_ok();
     let refused = lists[number].lookouts.pop_if(|_| !is_posted);
     drop(lists);
-    sentries.give_orders();
+    relays.give_orders();
     refused.map_or(Ok(()), Err)
 }
 
-/// Looks out for nobody there any more. When this returns, its memory is no longer used for that, unless a sentry
-/// called it.
+/// Looks out for nobody there any more. When this returns, its memory is no longer used for that, unless a
+/// relay called it.
 pub(crate) fn dismiss_lookout(memory: &Arc<Memory>) {
-    let Some(sentries) = sentries() else { return };
-    let mut lists = sentries.lists();
+    let Some(relays) = relays() else { return };
+    let mut lists = relays.lists();
     let is_it = |it: &mut Lookout| Arc::ptr_eq(&it.memory, memory);
     let dismissed: Vec<_> = lists.iter_mut().flat_map(|it| it.lookouts.extract_if(.., is_it)).collect();
     if dismissed.is_empty() {
         return;
     }
-    sentries.give_orders();
-    let is_used = |sentry: &Sentry| sentry.used.contains(&Arc::as_ptr(memory));
+    relays.give_orders();
+    let is_used = |relay: &Relay| relay.used.contains(&Arc::as_ptr(memory));
     while !IS_SENTRY.get() && lists.iter().any(is_used) {
-        lists = sentries.moved.wait(lists).unwrap_or_else(PoisonError::into_inner);
+        lists = relays.moved.wait(lists).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
 /// Forgets an alarm of a channel, whatever it is armed for. After that it may be closed.
 pub(super) fn forget(memory: &Arc<Memory>, alarm: i32) {
-    let Some(sentries) = sentries() else { return };
-    let mut lists = sentries.lists();
+    let Some(relays) = relays() else { return };
+    let mut lists = relays.lists();
     let is_it = |it: &mut Guarded| it.alarm == alarm && Arc::ptr_eq(&it.memory, memory);
-    let forgotten: Vec<_> =
-        lists.iter_mut().flat_map(|sentry| sentry.guarded.extract_if(.., is_it)).collect();
+    let forgotten: Vec<_> = lists.iter_mut().flat_map(|relay| relay.guarded.extract_if(.., is_it)).collect();
     for guarded in &forgotten {
         guarded.leave();
         memory.asleep.leave();
@@ -449,7 +449,7 @@ pub(super) fn forget(memory: &Arc<Memory>, alarm: i32) {
     }
     drop(lists);
     if !forgotten.is_empty() {
-        sentries.give_orders();
+        relays.give_orders();
     }
 }
 
@@ -464,39 +464,39 @@ pub(super) fn has_one_from_before(words: *const EventWords, moment: Instant) -> 
 }
 
 fn any_turn(words: *const EventWords, is_such: impl Fn(Turn) -> bool) -> bool {
-    let Some(sentries) = sentries() else { return false };
-    let lists = sentries.lists();
+    let Some(relays) = relays() else { return false };
+    let lists = relays.lists();
     lists.iter().flat_map(|it| &it.guarded).any(|it| it.is_at(words) && is_such(it.turn))
 }
 
-/// Ends all sentries before this process forks.
+/// Ends all relays before this process forks.
 pub(crate) fn halt() {
-    let Some(sentries) = sentries() else { return };
-    sentries.is_halted.store(true, Ordering::Relaxed);
+    let Some(relays) = relays() else { return };
+    relays.is_halted.store(true, Ordering::Relaxed);
     let threads: Vec<_> = {
-        let mut lists = sentries.lists();
-        for guarded in lists.iter().flat_map(|sentry| &sentry.guarded) {
+        let mut lists = relays.lists();
+        for guarded in lists.iter().flat_map(|relay| &relay.guarded) {
             if futex::most_words() == 0 {
                 futex::wake(&guarded.words().state, Reach::Machine, futex::ALL);
             }
         }
-        lists.iter_mut().filter_map(|sentry| sentry.thread.take()).collect()
+        lists.iter_mut().filter_map(|relay| relay.thread.take()).collect()
     };
-    sentries.give_orders();
+    relays.give_orders();
     threads.into_iter().for_each(|thread| drop(thread.join()));
 }
 
-/// Has the sentries go on.
+/// Has the relays go on.
 pub(crate) fn resume() {
-    let Some(sentries) = sentries() else { return };
-    let mut lists = sentries.lists();
-    sentries.is_halted.store(false, Ordering::Relaxed);
-    if sentries.post_all(&mut lists).is_ok() {
+    let Some(relays) = relays() else { return };
+    let mut lists = relays.lists();
+    relays.is_halted.store(false, Ordering::Relaxed);
+    if relays.post_all(&mut lists).is_ok() {
         return;
     }
     // Their owners arm them again, and are told then.
-    lists.iter().flat_map(|sentry| &sentry.guarded).for_each(|guarded| alarm::write(guarded.alarm));
-    let lookouts = || lists.iter().flat_map(|sentry| &sentry.lookouts);
+    lists.iter().flat_map(|relay| &relay.guarded).for_each(|guarded| alarm::write(guarded.alarm));
+    let lookouts = || lists.iter().flat_map(|relay| &relay.lookouts);
     lookouts().for_each(Lookout::give_up);
     let meets: Vec<_> = lookouts().map(|lookout| lookout.meet.clone()).collect();
     drop(lists);
