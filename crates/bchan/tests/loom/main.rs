@@ -11,7 +11,7 @@
 //! * The futex is a lock with a queue of sleepers, each with a condition variable; one who sleeps on
 //!   several words stands in several queues. A deadline other than `NEVER` passes at once: of all
 //!   moments that one differs most from being woken.
-//! * Nobody spins before parking, a lane leaves the rota after one round, and a channel has 64
+//! * Nobody spins before parking, a lane leaves the ready list after one round, and a channel has 64
 //!   places at most. Rings are plain memory, and each slot is watched for a race.
 //!
 //! A wake-up that is lost shows as a deadlock, which loom reports. Each model allows as many

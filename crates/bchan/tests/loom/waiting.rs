@@ -71,9 +71,9 @@ fn parking_consumer_hears_two_producers() {
     });
 }
 
-/// In the model a lane that had nothing for one round leaves the rota while the other is busy.
+/// In the model a lane that had nothing for one round leaves the ready list while the other is busy.
 #[test]
-fn lane_that_leaves_the_rota_is_heard_again() {
+fn lane_that_leaves_the_ready_list_is_heard_again() {
     check(3, || {
         let channel = channel(4, 2);
         let (mut busy, mut rx) = warm(&channel);

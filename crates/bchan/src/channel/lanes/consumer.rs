@@ -1,6 +1,6 @@
 //! The consumer: goes round the lanes that have something, and finds out when it is over.
 
-use super::rota::{Rota, TURN};
+use super::ready_list::{ReadyList, TURN};
 use crate::channel::cases::Case;
 use crate::channel::ends::ReceiveSlots;
 use crate::channel::frames::ReceivingFrames;
@@ -19,11 +19,11 @@ use crate::wait::{Barrier, Deadline, Look, Point, Spin, Waiter, arm_until, park_
 ///
 /// # Which lanes are looked at
 /// Each lane is in at least one of three states, and never hides a message:
-/// * in the rota: the consumer looks at its tail by itself;
+/// * in the ready list: the consumer looks at its tail by itself;
 /// * rung: its producer has set the lane's bit in the bitmap, or is in the call that does;
 /// * armed: neither, and the lane's SILENT flag is clear, so its next commit rings.
 ///
-/// A lane goes from the rota to armed in `look_again`: flag, heavy barrier, another look. Forbidden
+/// A lane goes from the ready list to armed in `look_again`: flag, heavy barrier, another look. Forbidden
 /// outcome: that look misses a message, and its sender missed the flag.
 #[derive(Debug)]
 pub(in crate::channel) struct Consumer<M: Message> {
@@ -31,7 +31,7 @@ pub(in crate::channel) struct Consumer<M: Message> {
     readers: Vec<Reader>,
     /// For each lane, its place in `readers`.
     places: Box<[Option<usize>]>,
-    rota: Rota,
+    ready_list: ReadyList,
     /// The reader whose turn it is.
     current: usize,
     /// Messages left in its turn; 0 also while nobody has one.
@@ -57,7 +57,7 @@ impl<M: Message> Consumer<M> {
         let mut consumer = Self {
             readers,
             places: places.into(),
-            rota: Rota::of(lanes).map_err(out_of_memory)?,
+            ready_list: ReadyList::of(lanes).map_err(out_of_memory)?,
             current: 0,
             turn: 0,
             barrier: shared.barrier,
@@ -78,26 +78,26 @@ impl<M: Message> Consumer<M> {
 
     /// Looks at `lane` from now on.
     fn watch(&mut self, lane: usize) {
-        let Self { readers, places, rota, shared, .. } = self;
+        let Self { readers, places, ready_list, shared, .. } = self;
         let reader = *places[lane].get_or_insert_with(|| {
             readers.push(Reader::new(shared.lane(lane), shared.memory.geometry().capacity));
             readers.len() - 1
         });
-        rota.join(reader);
+        ready_list.join(reader);
     }
 
     #[inline(never)]
     fn poll_others(&mut self, wanted: usize) -> usize {
         self.turn = 0;
-        if self.rota.is_sweep_due() && self.rota.sweep() {
+        if self.ready_list.is_sweep_due() && self.ready_list.sweep() {
             self.look_again();
         }
         self.answer();
-        for _ in 0..self.rota.len() {
-            let next = self.rota.advance();
+        for _ in 0..self.ready_list.len() {
+            let next = self.ready_list.advance();
             let claimed = self.readers[next].claim_some(wanted);
             if claimed > 0 {
-                self.rota.serve();
+                self.ready_list.serve();
                 (self.current, self.turn) = (next, TURN);
                 return claimed;
             }
@@ -127,7 +127,7 @@ impl<M: Message> Consumer<M> {
         kill_point!("lane.answered");
     }
 
-    /// Arms the doorbells of the lanes that left the rota, and looks there once more; those that
+    /// Arms the doorbells of the lanes that left the ready list, and looks there once more; those that
     /// have something come back. Tells whether any has.
     fn look_again(&mut self) -> bool {
         self.arm_doorbells();
@@ -136,7 +136,7 @@ impl<M: Message> Consumer<M> {
     }
 
     fn arm_doorbells(&mut self) {
-        for &reader in self.rota.left() {
+        for &reader in self.ready_list.left() {
             self.readers[reader].lane.bell.flags.fetch_and(!Bell::SILENT, Ordering::Relaxed);
             kill_point!("lane.armed");
         }
@@ -144,9 +144,9 @@ impl<M: Message> Consumer<M> {
 
     fn look_at_left(&mut self) -> bool {
         let mut found = false;
-        while let Some(reader) = self.rota.take_left() {
+        while let Some(reader) = self.ready_list.take_left() {
             if self.readers[reader].available(1) > 0 {
-                self.rota.join(reader);
+                self.ready_list.join(reader);
                 found = true;
             }
         }
@@ -155,7 +155,7 @@ impl<M: Message> Consumer<M> {
 
     /// Stops watching all lanes, once it was said that we wait. Then come the heavy barrier and the look.
     fn stop_watching(&mut self) {
-        self.rota.clear();
+        self.ready_list.clear();
         self.arm_doorbells();
     }
 
@@ -164,8 +164,8 @@ impl<M: Message> Consumer<M> {
         match self.message_or_end() {
             Some(outcome) => Look::Over(outcome),
             // A bell that rang since then, for a message long received, put its lane back into the
-            // rota: the lane is watched, so it would not ring again.
-            None if self.rota.len() > 0 => Look::Again,
+            // ready list: the lane is watched, so it would not ring again.
+            None if self.ready_list.len() > 0 => Look::Again,
             // The next message will ring.
             None => Look::Nothing,
         }
@@ -271,12 +271,12 @@ impl<M: Message> Waiter for ForMessage<'_, M> {
     }
 
     fn is_due(&mut self) -> bool {
-        let Consumer { readers, rota, shared, .. } = &mut *self.0;
+        let Consumer { readers, ready_list, shared, .. } = &mut *self.0;
         let registry = shared.registry();
         !shared.memory.header().rung.is_empty()
             || registry.is_closed()
             || registry.left().is_some()
-            || rota.readers().any(|reader| readers[reader].available(1) > 0)
+            || ready_list.readers().any(|reader| readers[reader].available(1) > 0)
     }
 
     /// What has changed may be no message. Who never parks comes again.
@@ -403,9 +403,9 @@ impl Consumer<Items> {
 impl Receiving for Consumer<Items> {
     fn available(&mut self, most: usize) -> usize {
         self.answer();
-        let Self { readers, rota, .. } = self;
+        let Self { readers, ready_list, .. } = self;
         let mut add = |sum: usize, reader: usize| sum + readers[reader].available(most - sum);
-        rota.readers().fold(0, |sum, reader| if sum < most { add(sum, reader) } else { sum })
+        ready_list.readers().fold(0, |sum, reader| if sum < most { add(sum, reader) } else { sum })
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 mod consumer;
 mod producer;
-mod rota;
+mod ready_list;
 
 pub(super) use consumer::Consumer;
 pub(super) use producer::Producer;

@@ -21,7 +21,7 @@ struct Entry {
 
 /// The circle of readers, by their index.
 #[derive(Debug, Default)]
-pub(super) struct Rota {
+pub(super) struct ReadyList {
     entries: Vec<Entry>,
     /// Readers that have just left; the consumer has yet to look there once more.
     left: Vec<usize>,
@@ -32,14 +32,14 @@ pub(super) struct Rota {
     rounds: u32,
 }
 
-impl Rota {
+impl ReadyList {
     /// Of at most `lanes`.
     pub(super) fn of(lanes: usize) -> Result<Self, TryReserveError> {
-        let mut rota = Self::default();
-        rota.entries.try_reserve_exact(lanes)?;
-        rota.left.try_reserve_exact(lanes)?;
-        rota.is_member.try_reserve_exact(lanes)?;
-        Ok(rota)
+        let mut ready_list = Self::default();
+        ready_list.entries.try_reserve_exact(lanes)?;
+        ready_list.left.try_reserve_exact(lanes)?;
+        ready_list.is_member.try_reserve_exact(lanes)?;
+        Ok(ready_list)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -128,46 +128,49 @@ mod tests {
 
     #[test]
     fn lanes_that_had_nothing_leave_and_the_others_stay() {
-        let mut rota = Rota::default();
-        (0..3).for_each(|reader| rota.join(reader));
-        assert!(!rota.sweep(), "who has just joined stays");
-        while !rota.is_sweep_due() {
-            if rota.advance() == 1 {
-                rota.serve();
+        let mut ready_list = ReadyList::default();
+        (0..3).for_each(|reader| ready_list.join(reader));
+        assert!(!ready_list.sweep(), "who has just joined stays");
+        while !ready_list.is_sweep_due() {
+            if ready_list.advance() == 1 {
+                ready_list.serve();
             }
         }
-        assert!(rota.sweep());
-        assert_eq!(rota.left(), [0, 2]);
-        assert_eq!(rota.readers().collect::<Vec<_>>(), [1]);
+        assert!(ready_list.sweep());
+        assert_eq!(ready_list.left(), [0, 2]);
+        assert_eq!(ready_list.readers().collect::<Vec<_>>(), [1]);
     }
 
     #[test]
     fn a_sweep_gives_nobody_two_turns_in_a_row() {
-        let mut rota = Rota::default();
-        (0..4).for_each(|reader| rota.join(reader));
-        assert!(!rota.sweep());
-        while !rota.is_sweep_due() {
-            if rota.advance() != 0 {
-                rota.serve();
+        let mut ready_list = ReadyList::default();
+        (0..4).for_each(|reader| ready_list.join(reader));
+        assert!(!ready_list.sweep());
+        while !ready_list.is_sweep_due() {
+            if ready_list.advance() != 0 {
+                ready_list.serve();
             }
         }
-        while rota.advance() != 2 {
-            rota.serve();
+        while ready_list.advance() != 2 {
+            ready_list.serve();
         }
-        assert!(rota.sweep());
-        assert_eq!([rota.advance(), rota.advance(), rota.advance(), rota.advance()], [3, 1, 2, 3]);
+        assert!(ready_list.sweep());
+        assert_eq!(
+            [ready_list.advance(), ready_list.advance(), ready_list.advance(), ready_list.advance()],
+            [3, 1, 2, 3]
+        );
     }
 
     #[test]
     fn a_lane_joins_once() {
-        let mut rota = Rota::default();
-        rota.join(5);
-        rota.join(5);
-        assert_eq!(rota.len(), 1);
-        rota.clear();
-        assert_eq!(rota.take_left(), Some(5));
-        assert_eq!(rota.take_left(), None);
-        rota.join(5);
-        assert_eq!(rota.len(), 1);
+        let mut ready_list = ReadyList::default();
+        ready_list.join(5);
+        ready_list.join(5);
+        assert_eq!(ready_list.len(), 1);
+        ready_list.clear();
+        assert_eq!(ready_list.take_left(), Some(5));
+        assert_eq!(ready_list.take_left(), None);
+        ready_list.join(5);
+        assert_eq!(ready_list.len(), 1);
     }
 }
