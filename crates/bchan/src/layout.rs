@@ -287,8 +287,8 @@ pub(crate) struct Seat {
     /// Handles that had it, of channels that processes share, and the flag `seats::CALLED_IN`. Written by its
     /// owner.
     pub(crate) handles: AtomicU64,
-    /// 1 if it is that of a registered consumer; 0 if a process keeps it for calls without a handle. Written by its
-    /// owner, or by who recovers it.
+    /// 1 if it is that of a registered consumer; 0 if a process keeps it for calls without a handle. Written
+    /// by its owner, or by who recovers it.
     pub(crate) consumes: AtomicU64,
     /// What it is claiming, or has claimed, in a ring that processes share. Written by its owner.
     pub(crate) sending: Intent,
@@ -335,17 +335,20 @@ pub(crate) struct ChannelHeader {
     pub(crate) note: Apart<[u8; NOTE_BYTES]>,
     /// Whether producers ever came, and the channel's end; see `channel::registry` for its states.
     pub(crate) registry: Apart<AtomicU64>,
-    /// How often a seat was taken; see `channel::seats`. Each process has a thread that waits here for newcomers.
+    /// How often a seat was taken; see `channel::seats`. Each process has a thread that waits here for
+    /// newcomers.
     pub(crate) seatings: Apart<FutexWord>,
     /// 1 once a process slept here that had no such thread: then newcomers wake all who sleep.
     pub(crate) needs_rousing: Apart<AtomicU64>,
-    /// Seats of the producers, and of the consumers, that were ever taken: so many at most, from the first on.
+    /// Seats of the producers, and of the consumers, that were ever taken: so many at most, from the first
+    /// on.
     pub(crate) seats_used: Apart<[AtomicU64; 2]>,
     /// The process that clears up after another, or 0.
     pub(crate) undertaker: Apart<AtomicU64>,
     /// Its lifeline; see `Seat`.
     pub(crate) undertaker_lifeline: Apart<AtomicU64>,
-    /// The pid namespace of all who use it, by its number in `/proc`; 0 if processes don't share it. Written once.
+    /// The pid namespace of all who use it, by its number in `/proc`; 0 if processes don't share it. Written
+    /// once.
     pub(crate) namespace: Apart<AtomicU64>,
     /// Handles whose process died.
     pub(crate) deaths: Apart<AtomicU64>,
@@ -416,7 +419,7 @@ pub(crate) struct Bell {
     /// Where a closed lane ends: 0 while undecided, else sequence + 1. Written once, by
     /// whichever comes first: the consumer that found it drained, or the producer whose
     /// commit met `close`.
-    pub(crate) verdict: AtomicU64,
+    pub(crate) final_tail: AtomicU64,
 }
 
 impl Bell {
@@ -428,8 +431,8 @@ impl Bell {
 
 /// The head of a ring's lengths, in a channel of frames: slots don't tell how many messages there were.
 ///
-/// In a ring that processes share, the seats have them instead. Who is alone on its side of the ring writes its
-/// counter with plain stores; several add to theirs.
+/// In a ring that processes share, the seats have them instead. Who is alone on its side of the ring writes
+/// its counter with plain stores; several add to theirs.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct FrameCounters {
@@ -548,7 +551,7 @@ impl LaneHeader {
         Self {
             tail: Apart(AtomicU64::new(0)),
             head: Apart(AtomicU64::new(0)),
-            bell: Apart(Bell { flags: AtomicU32::new(0), verdict: AtomicU64::new(0) }),
+            bell: Apart(Bell { flags: AtomicU32::new(0), final_tail: AtomicU64::new(0) }),
             space: EventWords::new(),
         }
     }

@@ -188,7 +188,7 @@ impl Reader {
     pub(crate) fn new(lane: Lane, capacity: u64) -> Self {
         // Relaxed: whoever took the consumer's place synchronised with who left it.
         let head = lane.head.load(Ordering::Relaxed);
-        let is_sealed = lane.bell.verdict.load(Ordering::Relaxed) == head.wrapping_add(1);
+        let is_sealed = lane.bell.final_tail.load(Ordering::Relaxed) == head.wrapping_add(1);
         Self { lane, capacity: if is_sealed { 0 } else { capacity }, head, cached_tail: head, claimed: 0 }
     }
 

@@ -204,16 +204,16 @@ impl<M: Message> Consumer<M> {
     fn seal_lane(&mut self, lane: usize) -> bool {
         let header = self.shared.memory.lane_header(lane);
         let head = header.head.load(Ordering::Relaxed);
-        // The verdict goes before the tail: a tail beyond it will be taken back.
-        let mut verdict = header.bell.verdict.load(Ordering::Acquire);
-        if verdict == 0 && header.tail.load(Ordering::Relaxed) == head {
+        // The final tail goes before the tail: a tail beyond it will be taken back.
+        let mut final_tail = header.bell.final_tail.load(Ordering::Acquire);
+        if final_tail == 0 && header.tail.load(Ordering::Relaxed) == head {
             let sealed = head.wrapping_add(1);
             // AcqRel: orders this with a producer's last commit; pairs with `Producer::settle`.
             let decided =
-                header.bell.verdict.compare_exchange(0, sealed, Ordering::AcqRel, Ordering::Acquire);
-            verdict = decided.err().unwrap_or(sealed);
+                header.bell.final_tail.compare_exchange(0, sealed, Ordering::AcqRel, Ordering::Acquire);
+            final_tail = decided.err().unwrap_or(sealed);
         }
-        let is_sealed = verdict == head.wrapping_add(1);
+        let is_sealed = final_tail == head.wrapping_add(1);
         match self.places[lane] {
             Some(reader) if is_sealed => self.readers[reader].seal(),
             None if is_sealed => {}

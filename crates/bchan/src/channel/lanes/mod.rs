@@ -61,9 +61,9 @@ impl Shared {
     pub(super) fn bury_lane(&self, lane: usize) {
         let header = self.memory.lane_header(lane);
         // What was sealed without its last messages it would have taken back.
-        let verdict = header.bell.verdict.load(Ordering::Acquire);
-        let end = verdict.wrapping_sub(1);
-        if verdict != 0 && header.tail.load(Ordering::Relaxed).wrapping_sub(end) as i64 > 0 {
+        let final_tail = header.bell.final_tail.load(Ordering::Acquire);
+        let end = final_tail.wrapping_sub(1);
+        if final_tail != 0 && header.tail.load(Ordering::Relaxed).wrapping_sub(end) as i64 > 0 {
             header.tail.store(end, Ordering::Relaxed);
         }
         if let Some(lengths) = Lengths::new(&self.memory, lane) {

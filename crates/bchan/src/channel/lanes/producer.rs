@@ -74,9 +74,9 @@ impl<M: Message> Producer<M> {
     fn settle(&mut self, n: usize) -> Result<(), SendError> {
         let end = self.writer.tail().wrapping_add(1);
         // AcqRel: publishes the tail that was accepted; pairs with the consumer in `seal_lane`.
-        let verdict =
-            self.writer.lane.bell.verdict.compare_exchange(0, end, Ordering::AcqRel, Ordering::Acquire);
-        match verdict {
+        let final_tail =
+            self.writer.lane.bell.final_tail.compare_exchange(0, end, Ordering::AcqRel, Ordering::Acquire);
+        match final_tail {
             Ok(_) => Ok(()),
             Err(sealed) if sealed >= end => Ok(()),
             Err(_) => {
