@@ -55,7 +55,7 @@ class Handle(Closing):
         A call that waits with it raises `Closed`, in whatever thread or task.
         """
         super().close()  # type: ignore[misc]
-        _lines.rouse(self)
+        _lines.wake_all(self)
 
     def __reduce__(self: _Native) -> tuple[Any, ...]:
         return type(self), (_sharing.checked(self._channel), self._ticket(_handover.child()))

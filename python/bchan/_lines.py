@@ -47,7 +47,7 @@ def _begin_anew() -> None:
 os.register_at_fork(after_in_child=_begin_anew)
 
 
-def rouse(handle: object) -> None:
+def wake_all(handle: object) -> None:
     """Wake all tasks that wait with a handle: it was closed."""
     with _lock:
         for fd in _alarms.get(id(handle), ()):

@@ -344,9 +344,9 @@ pub(crate) struct ChannelHeader {
     /// on.
     pub(crate) seats_used: Apart<[AtomicU64; 2]>,
     /// The process that clears up after another, or 0.
-    pub(crate) undertaker: Apart<AtomicU64>,
+    pub(crate) recovery_lock: Apart<AtomicU64>,
     /// Its lifeline; see `Seat`.
-    pub(crate) undertaker_lifeline: Apart<AtomicU64>,
+    pub(crate) recovery_lock_lifeline: Apart<AtomicU64>,
     /// The pid namespace of all who use it, by its number in `/proc`; 0 if processes don't share it. Written
     /// once.
     pub(crate) namespace: Apart<AtomicU64>,
@@ -478,8 +478,8 @@ impl ChannelHeader {
             seatings: Apart(FutexWord::new(0)),
             needs_rousing: zero(),
             seats_used: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
-            undertaker: zero(),
-            undertaker_lifeline: zero(),
+            recovery_lock: zero(),
+            recovery_lock_lifeline: zero(),
             namespace: zero(),
             deaths: zero(),
             dead: Apart(std::array::from_fn(|_| AtomicU64::new(0))),

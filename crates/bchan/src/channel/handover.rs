@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicPtr;
 use std::sync::{Arc as StdArc, Mutex, MutexGuard, PoisonError};
 
 use super::seats::{Place, Seated};
-use crate::process::{self, Lifeline, Owner, Survivor, Told};
+use crate::process::{self, DeathObserver, Lifeline, Owner, Told};
 use crate::sync::Ordering;
 
 /// A child process that is being started, and the handles that go to it. Dropped, it could not be started.
@@ -166,9 +166,9 @@ impl Lists {
     }
 }
 
-impl Survivor for Desk {
+impl DeathObserver for Desk {
     /// Takes back what was promised to a child that is gone, or left for it.
-    fn bury(&self, child: Owner) -> bool {
+    fn recover(&self, child: Owner) -> bool {
         let over = self.lists().take(|passage| passage.child == Some(child));
         let desk = Self::get();
         over.into_iter().for_each(|passage| desk.end(passage, true));
@@ -177,7 +177,7 @@ impl Survivor for Desk {
     }
 
     /// Nobody waits for it.
-    fn rouse(&self) {}
+    fn wake_all(&self) {}
 
     /// As long as a handle is on its way to that child, or left for whichever comes for it.
     fn is_concerned(&self, child: Owner) -> bool {
@@ -221,7 +221,8 @@ impl Handover {
     pub fn started(self, pid: u32, forked_by: Option<u32>) {
         let this = std::mem::ManuallyDrop::new(self);
         let (desk, child) = (Desk::get(), process::of(pid));
-        // By now it may have executed another program; and the system may still be laying out one that it was to.
+        // By now it may have executed another program; and the system may still be laying out one that it was
+        // to.
         let child = match forked_by.map(process::of) {
             Some(parent) => child.of_the_program_of(parent),
             None => child.of_any_program(),
@@ -236,7 +237,7 @@ impl Handover {
         drop(lists);
         // Nobody is told that it executes another program: it is looked at, while a handle is on its way.
         if !desk.watch(child, Lifeline::NONE) {
-            desk.bury(child);
+            desk.recover(child);
         }
     }
 }

@@ -315,7 +315,8 @@ impl Channel {
         Ok(channel)
     }
 
-    /// Refuses a process that those who use the channel can't watch, nor it them: it may have come there by a fork.
+    /// Refuses a process that those who use the channel can't watch, nor it them: it may have come there by a
+    /// fork.
     ///
     /// # Errors
     /// [`ConfigError::Unwatchable`].
@@ -494,9 +495,9 @@ impl Channel {
 
     /// Clears up after a process of the model that died.
     #[cfg(loom)]
-    pub fn bury(&self, pid: u32) -> bool {
-        use crate::process::{Owner, Survivor};
-        self.shared.bury(Owner(pid.into()))
+    pub fn recover(&self, pid: u32) -> bool {
+        use crate::process::{DeathObserver, Owner};
+        self.shared.recover(Owner(pid.into()))
     }
 
     /// Whether it was closed because its last consumer has left.

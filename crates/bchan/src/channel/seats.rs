@@ -7,10 +7,10 @@
 //! unwatched who has left anything behind.
 //!
 //! # Death
-//! Whoever learns of a death first clears up ("buries"), one process at a time: `undertaker` names it,
-//! and passes on if that one dies too. Every step can be repeated, and the owner's word goes last, so
-//! what was begun is done by the next. Before the first step that word is marked, so that no handle which
-//! was on its way is taken over from the dead meanwhile. Who closes a channel is its undertaker as long, for
+//! Whoever learns of a death first clears up ("recovers"), one process at a time: `recovery_lock` names it,
+//! and passes on if that one dies too. Every step can be repeated, and the owner's word goes last, so what
+//! was begun is done by the next. Before the first step that word is marked, so that no handle which was on
+//! its way is taken over from the dead meanwhile. Who closes a channel holds its recovery lock as long, for
 //! he may have no seat, and others finish it if he dies.
 //!
 //! | of the dead | becomes |
@@ -27,7 +27,7 @@ use super::Shared;
 use super::handover::{self, Handover};
 use crate::error::HandleError;
 use crate::layout::Seat;
-use crate::process::{self, Lifeline, Owner, Survivor, Unwatchable, kill_point};
+use crate::process::{self, DeathObserver, Lifeline, Owner, Unwatchable, kill_point};
 use crate::ring::vyukov::Ring;
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
 use crate::wait::{Patience, Reach, relay};
@@ -89,7 +89,7 @@ impl Seated {
         }
         let Self { shared, role, index, word, .. } = self;
         // As if its maker were dead: nobody takes the handle over any more.
-        let (seat, closed) = (shared.memory.seat(index), word.buried());
+        let (seat, closed) = (shared.memory.seat(index), word.recovered());
         let closed = seat.owner.compare_exchange(word.0, closed.0, Ordering::AcqRel, Ordering::Relaxed);
         if closed.is_ok() {
             kill_point!("handover.taken");
@@ -363,7 +363,7 @@ impl Shared {
     /// Takes a seat that was a dead one's. Somebody else may be at clearing up after it, and take a while.
     fn take_from_the_dead(&self, take: impl Fn() -> Option<usize>) -> Option<usize> {
         const ROUNDS: usize = 20;
-        let round = |_| (self.bury_the_dead() > 0).then(&take);
+        let round = |_| (self.recover_the_dead() > 0).then(&take);
         (0..ROUNDS).map_while(round).flatten().next().or_else(&take)
     }
 
@@ -392,7 +392,7 @@ impl Shared {
                     return Err(HandleError::Elsewhere { pid: Owner(now).pid() });
                 }
                 if !Owner(now).is_alive() {
-                    self.bury(Owner(now));
+                    self.recover(Owner(now));
                 }
             }
             kill_point!("inherit.heir");
@@ -489,22 +489,22 @@ impl Shared {
             // Forbids: someone goes to sleep and has missed it, and we miss that he waits and has no lookout.
             fence(Ordering::SeqCst);
             if !self.has_lines() || header.needs_rousing.load(Ordering::Relaxed) != 0 {
-                self.rouse_all();
+                self.wake_all_sleepers();
             }
         }
     }
 
     /// Wakes all that wait, for whatever it is, also those whose waker died before it had woken them.
-    fn rouse_all(&self) {
-        self.arrivals().rouse();
+    fn wake_all_sleepers(&self) {
+        self.arrivals().wake_all();
         match self.ring() {
             Some(ring) => {
-                self.space(&ring.space).rouse();
-                self.line(ring).rouse();
+                self.space(&ring.space).wake_all();
+                self.line(ring).wake_all();
             }
             None => {
                 let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
-                spaces.for_each(|space| self.event(space).rouse());
+                spaces.for_each(|space| self.event(space).wake_all());
             }
         }
     }
@@ -518,7 +518,7 @@ impl Shared {
             [(owner, lifeline), (heir, heir_lifeline)]
         };
         let header = self.memory.header();
-        let undertaker = [(&*header.undertaker, &*header.undertaker_lifeline)];
+        let recovery_lock = [(&*header.recovery_lock, &*header.recovery_lock_lifeline)];
         let read = |(owner, lifeline): (&AtomicU64, &AtomicU64)| {
             // Acquire: sees the lifeline; pairs with the Release in `announce`, of who came.
             let owner = Owner(owner.load(Ordering::Acquire)).process();
@@ -526,7 +526,8 @@ impl Shared {
         };
         let is_other = |&(owner, _): &(Owner, Lifeline)| owner.0 != 0 && owner != Owner::this();
         // Of thousands of seats few are taken: the list has no room for the others.
-        let mut others: Vec<_> = seats.flat_map(words).chain(undertaker).map(read).filter(is_other).collect();
+        let mut others: Vec<_> =
+            seats.flat_map(words).chain(recovery_lock).map(read).filter(is_other).collect();
         others.sort_unstable_by_key(|(owner, lifeline)| (owner.0, lifeline.0));
         others.dedup();
         others
@@ -546,14 +547,14 @@ impl Shared {
     }
 
     /// Buries all who are dead; tells how many.
-    fn bury_the_dead(&self) -> usize {
+    fn recover_the_dead(&self) -> usize {
         if self.check_namespace().is_err() {
             return 0;
         }
         let mut dead: Vec<_> = self.others().into_iter().map(|(owner, _)| owner).collect();
         dead.dedup();
         dead.retain(|owner| !owner.is_alive());
-        self.bury_all(&dead);
+        self.recover_all(&dead);
         dead.len()
     }
 }
@@ -612,42 +613,42 @@ fn watch_newcomers(shared: &Arc<Shared>) -> bool {
         others.retain(|&(other, lifeline)| !process::watch(other, lifeline, &told));
         let mut dead: Vec<_> = others.into_iter().map(|(owner, _)| owner).collect();
         dead.dedup();
-        if !dead.is_empty() && !shared.bury_all(&dead) {
+        if !dead.is_empty() && !shared.recover_all(&dead) {
             dead.iter().for_each(|&dead| process::insist(dead, &told));
         }
     }
     true
 }
 
-impl Survivor for Shared {
-    fn bury(&self, dead: Owner) -> bool {
-        self.bury_all(&[dead])
+impl DeathObserver for Shared {
+    fn recover(&self, dead: Owner) -> bool {
+        self.recover_all(&[dead])
     }
 
-    fn rouse(&self) {
-        self.rouse_all();
+    fn wake_all(&self) {
+        self.wake_all_sleepers();
     }
 }
 
 impl Shared {
     /// Clears up after those who died, in the order of their words; false if it is to be tried again.
-    fn bury_all(&self, dead: &[Owner]) -> bool {
-        let Some(_undertaker) = Undertaker::wait(self) else { return false };
+    fn recover_all(&self, dead: &[Owner]) -> bool {
+        let Some(_recovery_lock) = RecoveryLock::wait(self) else { return false };
         let is_dead = |word: u64| dead.binary_search_by_key(&Owner(word).process().0, |dead| dead.0).is_ok();
         let mut is_done = true;
         for role in [Role::Consumer, Role::Producer] {
             for index in self.seats_of(role) {
                 let word = &self.memory.seat(index).owner;
                 let owner = word.load(Ordering::Acquire);
-                let buried = Owner(owner).buried().0;
+                let recovered = Owner(owner).recovered().0;
                 // Marked, so that nobody takes it over who had been sent it, or who was forked with it.
-                let mark = || word.compare_exchange(owner, buried, Ordering::AcqRel, Ordering::Relaxed);
+                let mark = || word.compare_exchange(owner, recovered, Ordering::AcqRel, Ordering::Relaxed);
                 if is_dead(owner) && mark().is_ok() {
-                    kill_point!("bury.marked");
+                    kill_point!("recover.marked");
                     if Owner(owner).is_fresh() {
                         self.call_in(index);
                     }
-                    is_done &= self.bury_seat(role, index);
+                    is_done &= self.recover_seat(role, index);
                 }
             }
         }
@@ -660,14 +661,14 @@ impl Shared {
         }
         self.free_turn(is_dead);
         self.finish_closing();
-        kill_point!("bury.closed");
+        kill_point!("recover.closed");
         // Forbids: someone waits and has missed what the dead had done, and we miss that he waits.
         fence(Ordering::SeqCst);
-        self.rouse_all();
+        self.wake_all_sleepers();
         is_done
     }
 
-    fn bury_seat(&self, role: Role, index: usize) -> bool {
+    fn recover_seat(&self, role: Role, index: usize) -> bool {
         let seat = self.memory.seat(index);
         if self.is_ring() {
             let others = || {
@@ -676,27 +677,27 @@ impl Shared {
                 all.filter(is_other).filter(|other| other.owner.load(Ordering::Acquire) != 0).collect()
             };
             let is_alive = |seat: &Seat| Owner(seat.owner.load(Ordering::Acquire)).is_alive();
-            if !Ring::new(&self.memory, self.turns).bury(seat, others, is_alive) {
+            if !Ring::new(&self.memory, self.turns).recover(seat, others, is_alive) {
                 return false;
             }
         } else if role == Role::Producer {
-            self.bury_lane(index);
+            self.recover_lane(index);
         } else {
-            self.bury_reader();
+            self.recover_reader();
         }
         let header = self.memory.header();
         let nth = header.deaths.fetch_add(1, Ordering::Relaxed) as usize;
         let owner = seat.owner.load(Ordering::Relaxed);
         header.dead[nth % header.dead.len()].store(owner, Ordering::Relaxed);
-        kill_point!("bury.done");
+        kill_point!("recover.done");
         self.leave_seat(role, index);
         true
     }
 
     /// Closes the channel. What was accepted can still be received.
     pub(super) fn close(&self) {
-        let undertaker = self.memory.is_shared().then(|| Undertaker::wait(self)).flatten();
-        if undertaker.is_some() {
+        let recovery_lock = self.memory.is_shared().then(|| RecoveryLock::wait(self)).flatten();
+        if recovery_lock.is_some() {
             // Who sleeps watches us meanwhile.
             self.announce();
             kill_point!("close.announced");
@@ -766,13 +767,13 @@ impl Shared {
 }
 
 /// The right to clear up, one process and one thread at a time.
-struct Undertaker<'a>(&'a Shared);
+struct RecoveryLock<'a>(&'a Shared);
 
-impl<'a> Undertaker<'a> {
+impl<'a> RecoveryLock<'a> {
     /// Waits for its turn; takes over from one who died. `None` if somebody keeps it for long.
     fn wait(shared: &'a Shared) -> Option<Self> {
         shared.check_namespace().ok()?;
-        let word = &shared.memory.header().undertaker;
+        let word = &shared.memory.header().recovery_lock;
         let this = Owner::this().0;
         let mut patience = Patience::new();
         let mut now = 0;
@@ -780,7 +781,7 @@ impl<'a> Undertaker<'a> {
             // Acquire: sees what the last one cleared; pairs with the Release in `drop`.
             match word.compare_exchange(now, this, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
-                    let lifeline = &shared.memory.header().undertaker_lifeline;
+                    let lifeline = &shared.memory.header().recovery_lock_lifeline;
                     lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
                     return Some(Self(shared));
                 }
@@ -791,13 +792,13 @@ impl<'a> Undertaker<'a> {
     }
 }
 
-impl Drop for Undertaker<'_> {
+impl Drop for RecoveryLock<'_> {
     fn drop(&mut self) {
-        kill_point!("undertaker.done");
+        kill_point!("recovery_lock.done");
         // Who dies in the model unwinds, and leaves this as it is.
         if cfg!(loom) && std::thread::panicking() {
             return;
         }
-        self.0.memory.header().undertaker.store(0, Ordering::Release);
+        self.0.memory.header().recovery_lock.store(0, Ordering::Release);
     }
 }

@@ -126,12 +126,12 @@ impl Owner {
     }
 
     /// Dead, and nobody can take anything over from it.
-    pub(crate) fn buried(self) -> Self {
+    pub(crate) fn recovered(self) -> Self {
         Self(self.0 | Self::FRESH | Self::GONE)
     }
 
     pub(crate) fn is_buried(self) -> bool {
-        self == self.buried()
+        self == self.recovered()
     }
 
     pub(crate) fn is_fresh(self) -> bool {
@@ -252,13 +252,13 @@ impl fmt::Display for Unwatchable {
 }
 
 /// Who is told of a death.
-pub(crate) trait Survivor: Send + Sync {
+pub(crate) trait DeathObserver: Send + Sync {
     /// Clears up after a process that died; false if that is to be tried again.
-    fn bury(&self, dead: Owner) -> bool;
+    fn recover(&self, dead: Owner) -> bool;
 
     /// Wakes all who wait: nobody watches for them any more, and they have to look themselves.
     #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
-    fn rouse(&self);
+    fn wake_all(&self);
 
     /// Whether it still has to be told of a process that is looked at now and then.
     #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
@@ -269,4 +269,4 @@ pub(crate) trait Survivor: Send + Sync {
 
 /// Who is told, as long as it lives.
 #[cfg_attr(loom, allow(dead_code))]
-pub(crate) type Told = Weak<dyn Survivor>;
+pub(crate) type Told = Weak<dyn DeathObserver>;

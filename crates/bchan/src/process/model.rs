@@ -1,7 +1,7 @@
 //! Processes under the model checker: threads that say which one they play, and unwind where they die.
 //!
-//! Who dies must leave its handles as they are. Its death is known to all before anybody clears up, and nobody
-//! watches: the model itself says who buries.
+//! Who dies must leave its handles as they are. Its death is known to all before anybody clears up, and
+//! nobody watches: the model itself says who recovers.
 
 use std::panic::resume_unwind;
 

@@ -1,9 +1,10 @@
 //! The watch: one thread, for all channels that this process shares with others, asleep on the pidfds and the
 //! lifelines of those others.
 //!
-//! It is there only while there is somebody to watch, and not while this process forks: a fork takes one thread
-//! along, and CPython warns of the others. For whom there is no descriptor to be had it looks now and then. And where
-//! no thread is to be had, those who wait look themselves, now and then, and try again to have one.
+//! It is there only while there is somebody to watch, and not while this process forks: a fork takes one
+//! thread along, and CPython warns of the others. For whom there is no descriptor to be had it looks now and
+//! then. And where no thread is to be had, those who wait look themselves, now and then, and try again to
+//! have one.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
@@ -60,7 +61,7 @@ impl Seen {
 #[derive(Default)]
 struct List {
     watched: Vec<Watched>,
-    /// The thread, and how to rouse it; without a descriptor for that it looks by itself.
+    /// The thread, and how to wake it; without a descriptor for that it looks by itself.
     thread: Option<(JoinHandle<()>, Option<Arc<OwnedFd>>)>,
     /// The thread shall end.
     is_stopping: bool,
@@ -105,7 +106,7 @@ impl Watch {
     }
 
     /// Sleeps until somebody dies, tells of it, and sleeps again.
-    fn run(&self, rouse: Option<&OwnedFd>) {
+    fn run(&self, wake: Option<&OwnedFd>) {
         loop {
             let seen = {
                 let mut list = self.list();
@@ -115,16 +116,16 @@ impl Watch {
                 }
                 seen(&list)
             };
-            let has_to_look = rouse.is_none() || seen.iter().any(Seen::has_to_be_looked_at);
-            if !self.look(&seen, rouse, has_to_look.then_some(LOOK)) {
+            let has_to_look = wake.is_none() || seen.iter().any(Seen::has_to_be_looked_at);
+            if !self.look(&seen, wake, has_to_look.then_some(LOOK)) {
                 std::thread::sleep(LOOK);
             }
         }
     }
 
     /// Waits for the death of one of them and tells of it; false if it could not wait.
-    fn look(&self, seen: &[Seen], rouse: Option<&OwnedFd>, timeout: Option<Duration>) -> bool {
-        let fds = seen.iter().flat_map(Seen::fds).flatten().chain(rouse);
+    fn look(&self, seen: &[Seen], wake: Option<&OwnedFd>, timeout: Option<Duration>) -> bool {
+        let fds = seen.iter().flat_map(Seen::fds).flatten().chain(wake);
         let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)).collect();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         if poll(&mut fds, timeout.as_ref()).is_err() {
@@ -144,14 +145,14 @@ impl Watch {
                 self.let_go(one.owner);
             }
         }
-        if let Some(rouse) = rouse.filter(|_| signs.next() == Some(true)) {
-            let _ = rustix::io::read(rouse, &mut [0; 8]);
+        if let Some(wake) = wake.filter(|_| signs.next() == Some(true)) {
+            let _ = rustix::io::read(wake, &mut [0; 8]);
         }
         true
     }
 
-    /// Whether a process is gone that holds its lifeline no longer. One that is about to end is told by its pidfd in
-    /// a moment; one that lives has closed what it should not.
+    /// Whether a process is gone that holds its lifeline no longer. One that is about to end is told by its
+    /// pidfd in a moment; one that lives has closed what it should not.
     fn is_cut_off(&self, owner: Owner) -> bool {
         let is_gone = is_gone(owner);
         if let Some(watched) = self.list().find(owner).filter(|_| !is_gone) {
@@ -164,7 +165,7 @@ impl Watch {
     fn let_go(&self, owner: Owner) {
         let told = self.list().find(owner).map(|watched| watched.told.clone()).unwrap_or_default();
         // Not under the lock: the last reference may go here.
-        let is_done = |told: &Told| told.upgrade().is_some_and(|survivor| !survivor.is_concerned(owner));
+        let is_done = |told: &Told| told.upgrade().is_some_and(|observer| !observer.is_concerned(owner));
         let done: Vec<Told> = told.into_iter().filter(is_done).collect();
         let mut list = self.list();
         if let Some(watched) = list.find(owner).filter(|_| !done.is_empty()) {
@@ -179,32 +180,32 @@ impl Watch {
             let place = list.watched.iter().position(|watched| watched.owner == dead);
             place.map(|place| list.watched.swap_remove(place).told).unwrap_or_default()
         };
-        // Not under the lock: who buries may come to watch others.
-        let is_hindered = |told: &Told| told.upgrade().is_some_and(|survivor| !survivor.bury(dead));
+        // Not under the lock: who recovers may come to watch others.
+        let is_hindered = |told: &Told| told.upgrade().is_some_and(|observer| !observer.recover(dead));
         told.iter().filter(|told| is_hindered(told)).for_each(|told| insist(dead, told));
     }
 
     /// Sees to it that the thread runs if there is anybody to watch, and knows of the latest.
-    fn rouse(&'static self, mut list: MutexGuard<'_, List>) {
-        if let Some((_, rouse)) = &list.thread {
-            write(rouse);
+    fn wake(&'static self, mut list: MutexGuard<'_, List>) {
+        if let Some((_, wake)) = &list.thread {
+            write(wake);
         }
         if list.thread.is_some() || list.watched.is_empty() || list.is_stopping {
             // Relaxed: who parks next sees it or is woken.
             return IS_UNATTENDED.store(false, Ordering::Relaxed);
         }
-        let rouse = eventfd(0, EventfdFlags::CLOEXEC).ok().map(Arc::new);
-        let theirs = rouse.clone();
+        let wake = eventfd(0, EventfdFlags::CLOEXEC).ok().map(Arc::new);
+        let theirs = wake.clone();
         let thread = std::thread::Builder::new().name("bchan-watch".to_owned());
         if let Ok(thread) = thread.spawn(move || self.run(theirs.as_deref())) {
-            list.thread = Some((thread, rouse));
+            list.thread = Some((thread, wake));
             return IS_UNATTENDED.store(false, Ordering::Relaxed);
         }
         if !IS_UNATTENDED.swap(true, Ordering::Relaxed) {
             // Who sleeps by now relies on a thread.
-            let survivors: Vec<_> = list.watched.iter().flat_map(|watched| &watched.told).cloned().collect();
+            let observers: Vec<_> = list.watched.iter().flat_map(|watched| &watched.told).cloned().collect();
             drop(list);
-            survivors.iter().filter_map(Told::upgrade).for_each(|survivor| survivor.rouse());
+            observers.iter().filter_map(Told::upgrade).for_each(|observer| observer.wake_all());
         }
     }
 
@@ -215,8 +216,8 @@ impl Watch {
             list.is_stopping = true;
             list.thread.take()
         };
-        if let Some((thread, rouse)) = thread {
-            write(&rouse);
+        if let Some((thread, wake)) = thread {
+            write(&wake);
             let _ = thread.join();
         }
     }
@@ -230,9 +231,9 @@ fn seen(list: &List) -> Vec<Seen> {
     list.watched.iter().map(seen).collect()
 }
 
-fn write(rouse: &Option<Arc<OwnedFd>>) {
-    if let Some(rouse) = rouse {
-        let _ = rustix::io::write(rouse, &1_u64.to_ne_bytes());
+fn write(wake: &Option<Arc<OwnedFd>>) {
+    if let Some(wake) = wake {
+        let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
     }
 }
 
@@ -261,7 +262,7 @@ pub(crate) fn watch(other: Owner, lifeline: Lifeline, told: &Told) -> bool {
         return false;
     }
     add(&mut list, Watched { owner: other, pidfd, tie, is_dead: false, told: vec![told.clone()] });
-    watch.rouse(list);
+    watch.wake(list);
     true
 }
 
@@ -286,7 +287,7 @@ pub(crate) fn insist(dead: Owner, told: &Told) {
     let mut list = watch.list();
     let tie = Arc::new(Tie::Hidden);
     add(&mut list, Watched { owner: dead, pidfd: None, tie, is_dead: true, told: vec![told.clone()] });
-    watch.rouse(list);
+    watch.wake(list);
 }
 
 /// Watches no more for those who are gone.
@@ -297,22 +298,23 @@ pub(crate) fn forget() {
         watched.told.retain(|told| told.strong_count() > 0);
     }
     list.watched.retain(|watched| !watched.told.is_empty());
-    watch.rouse(list);
+    watch.wake(list);
 }
 
-/// How long who waits for other processes may sleep before it [looks](look) itself; `None` while a thread does.
+/// How long who waits for other processes may sleep before it [looks](look) itself; `None` while a thread
+/// does.
 pub(crate) fn unattended() -> Option<Duration> {
     IS_UNATTENDED.load(Ordering::Relaxed).then_some(LOOK)
 }
 
-/// Looks whether somebody has died, in the stead of the thread that could not be had, and tries to have it; if nobody
-/// did so a moment ago.
+/// Looks whether somebody has died, in the stead of the thread that could not be had, and tries to have it;
+/// if nobody did so a moment ago.
 #[cold]
 pub(crate) fn look() {
     if let Some(watch) = Watch::if_there().filter(|_| is_time_to_look()) {
         let seen = seen(&watch.list());
         watch.look(&seen, None, Some(Duration::ZERO));
-        watch.rouse(watch.list());
+        watch.wake(watch.list());
     }
 }
 
@@ -333,14 +335,14 @@ pub(super) fn stop() {
     }
 }
 
-/// After it forked. If it `is_alone`, with no other thread, there is nobody asleep, and the next who is about to
-/// be calls `watch`.
+/// After it forked. If it `is_alone`, with no other thread, there is nobody asleep, and the next who is about
+/// to be calls `watch`.
 pub(super) fn go_on(is_alone: bool) {
     let Some(watch) = Watch::if_there() else { return };
     let mut list = watch.list();
     list.is_stopping = false;
     if !is_alone {
-        watch.rouse(list);
+        watch.wake(list);
     }
 }
 
@@ -353,7 +355,7 @@ pub(super) fn is_halted() -> bool {
 /// Has the thread go on that stands still since a fork.
 pub(super) fn resume() {
     if let Some(watch) = Watch::if_there() {
-        watch.rouse(watch.list());
+        watch.wake(watch.list());
     }
 }
 

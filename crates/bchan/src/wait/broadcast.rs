@@ -203,7 +203,7 @@ impl Broadcast<'_> {
     /// As [`notify_all`](Self::notify_all), after the death of one that may have ended a round and not yet
     /// woken those who slept in it.
     #[cold]
-    pub(crate) fn rouse(self) {
+    pub(crate) fn wake_all(self) {
         self.notify_all();
         futex::wake(&self.words.state, self.reach, futex::ALL);
     }

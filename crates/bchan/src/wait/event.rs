@@ -235,9 +235,9 @@ impl Event<'_> {
     }
 
     /// As [`notify_all`](Self::notify_all), after the death of one who may have had a wake-up to pass on: who
-    /// was given it and not yet roused still sleeps.
+    /// was given it and not yet woken still sleeps.
     #[cold]
-    pub(crate) fn rouse(self) {
+    pub(crate) fn wake_all(self) {
         self.wake(Whom::All);
         if self.words.state.load(Ordering::Relaxed) & WOKEN_MASK != 0 {
             futex::wake(&self.words.state, self.reach, i32::MAX as u32);

@@ -115,10 +115,10 @@ impl<'a> Point<'a> {
 
     /// As [`notify_all`](Self::notify_all), after the death of one that may have left others asleep.
     #[cold]
-    pub(crate) fn rouse(self) {
+    pub(crate) fn wake_all(self) {
         match self {
-            Self::Event(event) | Self::Patient(event) => event.rouse(),
-            Self::Broadcast(broadcast) => broadcast.rouse(),
+            Self::Event(event) | Self::Patient(event) => event.wake_all(),
+            Self::Broadcast(broadcast) => broadcast.wake_all(),
         }
     }
 
@@ -176,7 +176,8 @@ impl<'a> Point<'a> {
         }
     }
 
-    /// Waits no longer, after a sleep. Tells whether it took a wake-up that others may need, and whether it was woken.
+    /// Waits no longer, after a sleep. Tells whether it took a wake-up that others may need, and whether it
+    /// was woken.
     pub(super) fn leave(self, ticket: Ticket) -> Left {
         match self {
             Self::Event(event) | Self::Patient(event) if event.leave() => Left::WithWakeUp,

@@ -1,8 +1,8 @@
-//! Processes that die at a labelled place while others go on, and are buried meanwhile.
+//! Processes that die at a labelled place while others go on, and are recovered meanwhile.
 //!
 //! A process is a thread here, in memory that counts as shared; it dies by unwinding, and leaves its handles
 //! as they are. Its death is known when its thread has ended. What the kernel has to do with it (who is told
-//! of a death) is not in the model: the model says who buries.
+//! of a death) is not in the model: the model says who recovers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -98,7 +98,7 @@ fn producer_dies_at(label: &'static str, work: fn(&mut Producer), mode: Mode, pr
             (sent, other)
         });
         let _remains = victim.join().unwrap();
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         let (sent, other) = sender.join().unwrap();
         let mut seen = take_all(&mut rx);
         // Each slot can be used again, twice.
@@ -173,7 +173,7 @@ fn slot_given_back_by_the_dead_is_kept_by_who_claimed_it() {
             (n, other)
         });
         let _remains = victim.join().unwrap();
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         assert_eq!(rx.try_receive::<u64>(), None, "and nothing is passed");
         let (n, mut other) = holder.join().unwrap();
         be(OTHER);
@@ -187,8 +187,8 @@ fn slot_given_back_by_the_dead_is_kept_by_who_claimed_it() {
     });
 }
 
-/// While the undertaker looks who has a slot that the dead one had tried, it passes from one at whom he has
-/// yet to look to one at whom he has.
+/// While the recovery lock looks who has a slot that the dead one had tried, it passes from one at whom he
+/// has yet to look to one at whom he has.
 #[test]
 fn slot_that_changes_hands_during_the_burial() {
     check(3, || {
@@ -205,7 +205,7 @@ fn slot_that_changes_hands_during_the_burial() {
             let n = claimer.reserve(1);
             (n, claimer)
         });
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         let _giver = giver.join().unwrap();
         let (n, mut claimer) = claimer.join().unwrap();
         assert_eq!(n, 1);
@@ -233,7 +233,7 @@ fn consumer_dies_at(label: &'static str, work: fn(&mut [Consumer; 2]), preemptio
         let victim = kill(VICTIM, label, rxs, work);
         let receiver = live(move || (Vec::from_iter(other.try_receive::<u64>()), other));
         let _remains = victim.join().unwrap();
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         let (mut seen, mut rx) = receiver.join().unwrap();
         be(OTHER);
         seen.extend(take_all(&mut rx));
@@ -302,7 +302,8 @@ fn consumer_that_dies_while_it_takes_again() {
     consumer_dies_at("ring.take_back.holds", take_again, 2);
 }
 
-/// Two that were handed back are taken again, one after the other: what it has is written down at each moment.
+/// Two that were handed back are taken again, one after the other: what it has is written down at each
+/// moment.
 #[test]
 fn consumer_that_dies_while_its_claim_grows() {
     for label in ["intent.between", "ring.take_back.tries", "ring.take_back.claimed"] {
@@ -319,7 +320,7 @@ fn consumer_that_dies_while_its_claim_grows() {
                     let _ = first.peek(2);
                 };
                 let _remains = kill(VICTIM, "nowhere", rxs, work).join().unwrap();
-                assert!(channel.bury(VICTIM));
+                assert!(channel.recover(VICTIM));
                 drop(tx);
                 let mut seen = drain(&mut rx);
                 seen.sort_unstable();
@@ -329,7 +330,7 @@ fn consumer_that_dies_while_its_claim_grows() {
     }
 }
 
-/// Whoever is buried first leaves what both tried to the other.
+/// Whoever is recovered first leaves what both tried to the other.
 #[test]
 fn two_dead_who_tried_the_same() {
     for label in ["ring.send.tries", "ring.send.claimed"] {
@@ -340,7 +341,7 @@ fn two_dead_who_tried_the_same() {
                 kill(pid, label, producer(&channel, pid), |tx| assert_eq!(tx.try_send(101_u64), Ok(true)))
             });
             let _remains = victims.map(|victim| victim.join().unwrap());
-            assert!(channel.bury(VICTIM) && channel.bury(OTHER));
+            assert!(channel.recover(VICTIM) && channel.recover(OTHER));
             let mut tx = channel.producer().unwrap();
             assert_eq!(rx.try_receive::<u64>(), None);
             for item in 300..304_u64 {
@@ -355,24 +356,25 @@ fn two_dead_who_tried_the_same() {
 }
 
 #[test]
-fn two_bury_the_same() {
+fn two_recover_the_same() {
     check(2, || {
         let channel = shared(Mode::Mpmc, 2, 1);
         let (tx, mut rx) = (producer(&channel, VICTIM), consumer(&channel, 1));
         let _remains = kill(VICTIM, "ring.send.claimed", tx, send_two).join().unwrap();
         let also = channel.clone();
-        let undertaker = live(move || assert!(also.bury(VICTIM)));
-        assert!(channel.bury(VICTIM));
-        undertaker.join().unwrap();
+        let recovery_lock = live(move || assert!(also.recover(VICTIM)));
+        assert!(channel.recover(VICTIM));
+        recovery_lock.join().unwrap();
         assert_eq!(drain(&mut rx), []);
         assert_eq!(channel.stats().deaths, 1);
     });
 }
 
-/// The undertaker dies at any of its steps, and another takes over.
+/// The recovery lock dies at any of its steps, and another takes over.
 #[test]
-fn undertaker_that_dies() {
-    for label in ["bury.marked", "bury.sending", "bury.receiving", "bury.done", "bury.closed"] {
+fn recovery_lock_whose_holder_dies() {
+    for label in ["recover.marked", "recover.sending", "recover.receiving", "recover.done", "recover.closed"]
+    {
         check(1, move || {
             let channel = shared(Mode::Mpmc, 2, 1);
             let (mut tx, rx) = (producer(&channel, VICTIM), consumer(&channel, VICTIM));
@@ -383,9 +385,10 @@ fn undertaker_that_dies() {
             })
             .join()
             .unwrap();
-            let _remains =
-                kill(OTHER, label, channel.clone(), |channel| assert!(channel.bury(VICTIM))).join().unwrap();
-            assert!(channel.bury(VICTIM) && channel.bury(OTHER));
+            let _remains = kill(OTHER, label, channel.clone(), |channel| assert!(channel.recover(VICTIM)))
+                .join()
+                .unwrap();
+            assert!(channel.recover(VICTIM) && channel.recover(OTHER));
             let mut rx = channel.consumer().unwrap();
             assert_eq!(drain(&mut rx), [100]);
         });
@@ -409,7 +412,7 @@ fn handle_on_its_way_when_its_sender_dies() {
                     vec![]
                 }
             });
-            assert!(channel.bury(VICTIM));
+            assert!(channel.recover(VICTIM));
             let sent = heir.join().unwrap();
             assert_eq!(drain(&mut rx), sent);
             assert_eq!(channel.active_producers(), 0);
@@ -468,7 +471,7 @@ fn maker_that_dies_as_it_closes_a_handle() {
                 }
             });
             let _remains = victim.join().unwrap();
-            assert!(channel.bury(VICTIM));
+            assert!(channel.recover(VICTIM));
             let sent = heir.join().unwrap();
             assert_eq!(drain(&mut rx), sent);
             assert_eq!(channel.active_producers(), 0);
@@ -478,7 +481,7 @@ fn maker_that_dies_as_it_closes_a_handle() {
 
 /// Killed between the wake-up that it gave and the system's call for it.
 #[test]
-fn sleeper_is_roused_whose_waker_died() {
+fn sleeper_is_woken_whose_waker_died() {
     for mode in [Mode::Mpsc, Mode::Mpmc] {
         check(2, move || {
             let channel = shared(mode, 2, 1);
@@ -488,7 +491,7 @@ fn sleeper_is_roused_whose_waker_died() {
                 kill(VICTIM, "event.notified", tx, |tx| assert_eq!(tx.try_send(100_u64), Ok(true)))
                     .join()
                     .unwrap();
-            assert!(channel.bury(VICTIM));
+            assert!(channel.recover(VICTIM));
             assert_eq!(sleeper.join().unwrap(), Ok(100));
         });
     }
@@ -508,7 +511,7 @@ fn last_consumer_that_dies_as_it_leaves() {
             of(OTHER, || tx.send(0_u64)).unwrap();
             let sleeper = live(move || tx.send(1_u64));
             let _remains = kill(VICTIM, label, Some(rx), |rx| drop(rx.take())).join().unwrap();
-            assert!(channel.bury(VICTIM));
+            assert!(channel.recover(VICTIM));
             assert_eq!(sleeper.join().unwrap(), Err(SendError::Deserted));
             assert!(channel.is_deserted());
         });
@@ -528,7 +531,7 @@ fn close_is_finished_whose_caller_died() {
             let (_tx, mut rx) = (producer(&channel, 1), consumer(&channel, OTHER));
             let sleeper = live(move || rx.receive::<u64>());
             let _remains = kill(VICTIM, label, channel.clone(), |channel| channel.close()).join().unwrap();
-            assert!(channel.bury(VICTIM));
+            assert!(channel.recover(VICTIM));
             assert_eq!(sleeper.join().unwrap(), Err(ReceiveError::Ended));
             assert!(channel.is_closed());
         });

@@ -50,8 +50,8 @@ fn is_counted(channel: &Channel, messages: usize, slots: usize) {
     }
 }
 
-/// Dead in the midst of sending a frame of two slots, beside one that sends another: what is there is whole, and
-/// the ring goes on.
+/// Dead in the midst of sending a frame of two slots, beside one that sends another: what is there is whole,
+/// and the ring goes on.
 fn producer_dies_at(label: &'static str, work: fn(&mut FrameProducer), mode: Mode, preemptions: usize) {
     check(preemptions, move || {
         let channel = shared(mode, 4, 2);
@@ -63,7 +63,7 @@ fn producer_dies_at(label: &'static str, work: fn(&mut FrameProducer), mode: Mod
             (sent, other)
         });
         let _remains = victim.join().unwrap();
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         let (sent, other) = sender.join().unwrap();
         let seen = take_all(&mut rx);
         assert_eq!(seen.contains(&(20, TWO)), sent);
@@ -131,8 +131,8 @@ fn only_producer_of_frames_that_dies() {
     }
 }
 
-/// Dead in the midst of receiving, beside one that receives: each frame comes whole, and but those that the dead
-/// one had claimed come once.
+/// Dead in the midst of receiving, beside one that receives: each frame comes whole, and but those that the
+/// dead one had claimed come once.
 fn consumer_dies_at(label: &'static str, work: fn(&mut [FrameConsumer; 2]), preemptions: usize) {
     check(preemptions, move || {
         let channel = shared(Mode::Mpmc, 4, 1);
@@ -143,7 +143,7 @@ fn consumer_dies_at(label: &'static str, work: fn(&mut [FrameConsumer; 2]), pree
         let victim = kill(VICTIM, label, rxs, work);
         let receiver = live(move || (Vec::from_iter(try_receive(&mut other)), other));
         let _remains = victim.join().unwrap();
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         let (mut seen, mut rx) = receiver.join().unwrap();
         of(OTHER, || {
             seen.extend(take_all(&mut rx));
@@ -202,8 +202,8 @@ fn consumer_that_dies_while_it_takes_a_frame_again() {
     }
 }
 
-/// Received, and dead before it has said so, or in the midst of saying so: it came, or it comes again, and it is
-/// counted once.
+/// Received, and dead before it has said so, or in the midst of saying so: it came, or it comes again, and it
+/// is counted once.
 #[test]
 fn consumer_that_dies_while_it_releases_a_frame() {
     for (mode, label) in [
@@ -227,7 +227,7 @@ fn consumer_that_dies_while_it_releases_a_frame() {
                 (sent, tx)
             });
             let _remains = victim.join().unwrap();
-            assert!(channel.bury(VICTIM));
+            assert!(channel.recover(VICTIM));
             let (sent, tx) = sender.join().unwrap();
             assert!(sent);
             let mut rx = channel.frame_consumer().unwrap();
@@ -239,17 +239,18 @@ fn consumer_that_dies_while_it_releases_a_frame() {
     }
 }
 
-/// One that clears up dies at any of its steps, and another takes over, while a third receives what was put back.
+/// One that clears up dies at any of its steps, and another takes over, while a third receives what was put
+/// back.
 #[test]
 fn one_that_clears_up_after_frames_dies() {
     for label in [
-        "bury.marked",
-        "bury.counted",
-        "bury.hidden",
-        "bury.given_up",
-        "bury.put_back",
-        "bury.receiving",
-        "bury.done",
+        "recover.marked",
+        "recover.counted",
+        "recover.hidden",
+        "recover.given_up",
+        "recover.put_back",
+        "recover.receiving",
+        "recover.done",
     ] {
         check(1, move || {
             let channel = shared(Mode::Mpmc, 4, 1);
@@ -262,11 +263,11 @@ fn one_that_clears_up_after_frames_dies() {
             })
             .join()
             .unwrap();
-            let clears_up = kill(OTHER, label, channel.clone(), |channel| assert!(channel.bury(VICTIM)));
+            let clears_up = kill(OTHER, label, channel.clone(), |channel| assert!(channel.recover(VICTIM)));
             // It has it, and looks at it while the other dies.
             let looks = mine.peek().is_some();
             let _remains = clears_up.join().unwrap();
-            assert!(channel.bury(VICTIM) && channel.bury(OTHER));
+            assert!(channel.recover(VICTIM) && channel.recover(OTHER));
             if looks {
                 assert_eq!(channel.len(), 1);
                 let mut second = channel.frame_consumer().unwrap();
@@ -282,7 +283,7 @@ fn one_that_clears_up_after_frames_dies() {
 
 /// Killed between the end of a round and the system's call for it.
 #[test]
-fn sleeper_for_room_is_roused_whose_waker_died() {
+fn sleeper_for_room_is_woken_whose_waker_died() {
     check(2, || {
         let channel = shared(Mode::Mpmc, 2, 1);
         let (mut tx, rx) = (producer(&channel, OTHER), consumer(&channel, VICTIM));
@@ -292,7 +293,7 @@ fn sleeper_for_room_is_roused_whose_waker_died() {
             kill(VICTIM, "broadcast.notified", rx, |rx| assert_eq!(try_receive(rx), Some((10, TWO))))
                 .join()
                 .unwrap();
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         let tx = sleeper.join().unwrap().unwrap();
         let mut rx = channel.frame_consumer().unwrap();
         assert_eq!(try_receive(&mut rx), Some((11, TWO)));
@@ -300,7 +301,8 @@ fn sleeper_for_room_is_roused_whose_waker_died() {
     });
 }
 
-/// Dead while it has the turn to wait for room, or once it has left that and not used the room: the next has it.
+/// Dead while it has the turn to wait for room, or once it has left that and not used the room: the next has
+/// it.
 #[test]
 fn turn_of_one_that_dies_goes_to_the_next() {
     for label in ["turn.taken", "broadcast.prepared", "broadcast.parks"] {
@@ -311,7 +313,7 @@ fn turn_of_one_that_dies_goes_to_the_next() {
             of(OTHER, || assert!(try_send(&mut next, 10, TWO)));
             let _remains = kill(VICTIM, label, tx, |tx| drop(tx.send(&[11; TWO], 11))).join().unwrap();
             let sleeper = live(move || next.send(&[12; TWO], 12).map(|()| next));
-            assert!(channel.bury(VICTIM));
+            assert!(channel.recover(VICTIM));
             assert_eq!(try_receive(&mut rx), Some((10, TWO)));
             let next = sleeper.join().unwrap().unwrap();
             assert_eq!(try_receive(&mut rx), Some((12, TWO)));
@@ -334,7 +336,7 @@ fn turn_that_one_has_left_that_dies_goes_to_the_next() {
         let sleeper = live(move || next.send(&[12; ONE], 12).map(|()| next));
         assert_eq!(try_receive(&mut rx), Some((10, TWO)));
         let _remains = victim.join().unwrap();
-        assert!(channel.bury(VICTIM));
+        assert!(channel.recover(VICTIM));
         let next = sleeper.join().unwrap().unwrap();
         let seen = take_all(&mut rx);
         assert!(seen.contains(&(12, ONE)), "{seen:?}");

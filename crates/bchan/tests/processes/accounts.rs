@@ -17,8 +17,8 @@ pub fn check(ledger: &Ledger, kind: Kind, killed: &BTreeSet<usize>) {
     notes.iter().for_each(|note| seen.entry(note.message).or_default().push(note.consumer));
 
     for (message, consumers) in &seen {
-        let survivors = consumers.iter().filter(|consumer| !killed.contains(consumer)).count();
-        assert!(survivors <= 1, "{message:?} came twice, to {consumers:?}; killed were {killed:?}");
+        let observers = consumers.iter().filter(|consumer| !killed.contains(consumer)).count();
+        assert!(observers <= 1, "{message:?} came twice, to {consumers:?}; killed were {killed:?}");
     }
     for producer in 0..ledger.producers() {
         let (tried, sent) =
@@ -46,8 +46,8 @@ pub fn check(ledger: &Ledger, kind: Kind, killed: &BTreeSet<usize>) {
     }
 }
 
-/// Checks the counters of a channel that has been drained: each message was counted once, and each slot of a ring
-/// was sent or given up.
+/// Checks the counters of a channel that has been drained: each message was counted once, and each slot of a
+/// ring was sent or given up.
 pub fn check_counters(ledger: &Ledger, channel: &Channel) {
     let messages: BTreeSet<Message> = ledger.notes().iter().map(|note| note.message).collect();
     let stats = channel.stats();

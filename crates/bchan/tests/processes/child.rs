@@ -169,7 +169,7 @@ pub fn play() {
         "heir" => programs::inherit(stage),
         "prey" => programs::be_prey(stage),
         "torn_prey" => programs::be_torn(stage),
-        "undertaker" => programs::bury(stage),
+        "recovery_lock" => programs::recover(stage),
         "starved" => programs::starve(stage),
         "ender" => programs::find_the_end(stage),
         "taker" => forks::take_over(&stage),

@@ -9,14 +9,14 @@ use bchan::{Deadline, HandleError, Items, Producer, ReceiveError, Receiving, Sen
 
 use crate::Kind;
 use crate::child::{End, Order, Stage};
-use crate::survivors::{LIMIT, Survivors, soon, within};
+use crate::observers::{DeathObservers, LIMIT, soon, within};
 
 const KINDS: [Kind; 4] = Kind::ITEMS;
 
 /// Starts a process that forks, and sees it end well.
 fn play(role: &'static str, kind: Kind) {
-    let survivors = Survivors::new(kind, 64);
-    let mut process = Order::new(role, 1, kind).start(&survivors.channel, &survivors.ledger);
+    let observers = DeathObservers::new(kind, 64);
+    let mut process = Order::new(role, 1, kind).start(&observers.channel, &observers.ledger);
     assert_eq!(process.wait(LIMIT), Some(End::Left), "{role} {kind:?}");
 }
 
@@ -154,18 +154,18 @@ fn receive_all(rx: &mut bchan::Consumer) -> Vec<u64> {
 #[test]
 fn ticket_is_taken_over_once() {
     for kind in KINDS {
-        let mut survivors = Survivors::new(kind, 64);
-        let ticket = survivors.producer().ticket().unwrap();
+        let mut observers = DeathObservers::new(kind, 64);
+        let ticket = observers.producer().ticket().unwrap();
         let mut order = Order::new("taker", 1, kind);
         order.ticket = Some(ticket);
-        let mut first = order.start(&survivors.channel, &survivors.ledger);
-        soon(|| (survivors.ledger.ready().load(Ordering::Acquire) == 1).then_some(()));
+        let mut first = order.start(&observers.channel, &observers.ledger);
+        soon(|| (observers.ledger.ready().load(Ordering::Acquire) == 1).then_some(()));
         // Taken over, it is refused to whoever comes second.
-        assert!(matches!(survivors.channel.tx_of::<Items>(ticket), Err(HandleError::Elsewhere { .. })));
-        survivors.add_consumer();
-        survivors.ledger.stop().store(1, Ordering::Release);
+        assert!(matches!(observers.channel.tx_of::<Items>(ticket), Err(HandleError::Elsewhere { .. })));
+        observers.add_consumer();
+        observers.ledger.stop().store(1, Ordering::Release);
         assert_eq!(first.wait(LIMIT), Some(End::Left));
-        let (channel, ledger) = (survivors.channel.clone(), survivors.end());
+        let (channel, ledger) = (observers.channel.clone(), observers.end());
         assert_eq!((ledger.notes().len(), channel.stats().deaths), (3, 0), "{kind:?}");
     }
 }
@@ -173,22 +173,22 @@ fn ticket_is_taken_over_once() {
 #[test]
 fn ticket_that_nobody_took_over_goes_with_its_sender() {
     for kind in KINDS {
-        let survivors = Survivors::new(kind, 64);
-        let mut sender = Order::new("ticket_sender", 1, kind).start(&survivors.channel, &survivors.ledger);
-        let seat = soon(|| survivors.ledger.ready().load(Ordering::Acquire).checked_sub(1)) as usize;
-        let mut rx = survivors.consumer();
+        let observers = DeathObservers::new(kind, 64);
+        let mut sender = Order::new("ticket_sender", 1, kind).start(&observers.channel, &observers.ledger);
+        let seat = soon(|| observers.ledger.ready().load(Ordering::Acquire).checked_sub(1)) as usize;
+        let mut rx = observers.consumer();
         let (ended, wait) = std::sync::mpsc::channel();
         let receiver = std::thread::spawn(move || {
             let _ = rx.wait_for_message(Deadline::NEVER);
             ended.send(rx.is_ended())
         });
-        soon(|| (survivors.channel.stats().waits > 0).then_some(()));
+        soon(|| (observers.channel.stats().waits > 0).then_some(()));
         sender.kill();
         sender.wait(LIMIT).unwrap();
         assert_eq!(wait.recv_timeout(LIMIT), Ok(true), "{kind:?}");
         receiver.join().unwrap().unwrap();
-        let word = survivors.ledger.tried(0).load(Ordering::Acquire);
-        let late = survivors.channel.tx_of::<Items>(Ticket { seat, word });
+        let word = observers.ledger.tried(0).load(Ordering::Acquire);
+        let late = observers.channel.tx_of::<Items>(Ticket { seat, word });
         assert_eq!(late.unwrap_err(), HandleError::TakenBack, "{kind:?}");
     }
 }
@@ -196,9 +196,9 @@ fn ticket_that_nobody_took_over_goes_with_its_sender() {
 #[test]
 fn forged_tickets_are_refused() {
     for kind in KINDS {
-        let survivors = Survivors::new(kind, 64);
+        let observers = DeathObservers::new(kind, 64);
         let free = within({
-            let channel = survivors.channel.clone();
+            let channel = observers.channel.clone();
             move || {
                 let tickets =
                     [(0, 0), (0, 1 << 62), (1 << 40, 1 << 62), (usize::MAX, u64::MAX), (0, u64::MAX)];
@@ -206,7 +206,7 @@ fn forged_tickets_are_refused() {
             }
         });
         assert!(free);
-        assert_eq!(survivors.channel.active_producers(), 0);
+        assert_eq!(observers.channel.active_producers(), 0);
     }
 }
 

@@ -12,8 +12,8 @@ use crate::Kind::{Mpmc, MpmcFrames, Mpsc, MpscFrames, Spmc, SpmcFrames, Spsc, Sp
 use crate::accounts::{check, check_counters};
 use crate::child::{End, Order, Process};
 use crate::handles;
+use crate::observers::{DeathObservers, LIMIT, PROMISED, soon};
 use crate::programs::Account;
-use crate::survivors::{LIMIT, PROMISED, Survivors, soon};
 
 const EVERY: &[Kind] = &[Spsc, Mpsc, Spmc, Mpmc, SpscFrames, MpscFrames, SpmcFrames, MpmcFrames];
 const LANES: &[Kind] = &[Spsc, Mpsc, SpscFrames, MpscFrames];
@@ -47,7 +47,7 @@ const READERS_OF_FRAMES: Who =
 const USERS_OF_RINGS: Who =
     &[("producer", RINGS), ("consumer", RINGS), ("port_sender", PORTS), ("port_receiver", PORTS)];
 const CLOSERS: Who = &[("closer", EVERY), ("seated_closer", EVERY)];
-const UNDERTAKERS: Who = &[("undertaker", EVERY)];
+const UNDERTAKERS: Who = &[("recovery_lock", EVERY)];
 /// Slots given up behind which another has claimed.
 const WHO_PASSES: Who = &[("consumer", PORTS), ("port_receiver", PORTS)];
 
@@ -59,17 +59,17 @@ const PLACES: &[(&str, Who)] = &[
     ("broadcast.parked", SENDERS_OF_FRAMES),
     ("broadcast.parks", SENDERS_OF_FRAMES),
     ("broadcast.prepared", SENDERS_OF_FRAMES),
-    ("bury.closed", UNDERTAKERS),
-    ("bury.counted", &[("undertaker", RINGS), ("torn_undertaker", RINGS_OF_FRAMES)]),
-    ("bury.done", UNDERTAKERS),
-    ("bury.given_up", &[("undertaker", RINGS), ("torn_undertaker", RINGS_OF_FRAMES)]),
-    ("bury.hidden", &[("torn_undertaker", RINGS_OF_FRAMES)]),
-    ("bury.lane", &[("undertaker", LANES)]),
-    ("bury.marked", UNDERTAKERS),
-    ("bury.passed", &[("undertaker", RINGS)]),
-    ("bury.put_back", &[("undertaker", RINGS)]),
-    ("bury.receiving", &[("undertaker", RINGS)]),
-    ("bury.sending", &[("undertaker", RINGS)]),
+    ("recover.closed", UNDERTAKERS),
+    ("recover.counted", &[("recovery_lock", RINGS), ("torn_recovery_lock", RINGS_OF_FRAMES)]),
+    ("recover.done", UNDERTAKERS),
+    ("recover.given_up", &[("recovery_lock", RINGS), ("torn_recovery_lock", RINGS_OF_FRAMES)]),
+    ("recover.hidden", &[("torn_recovery_lock", RINGS_OF_FRAMES)]),
+    ("recover.lane", &[("recovery_lock", LANES)]),
+    ("recover.marked", UNDERTAKERS),
+    ("recover.passed", &[("recovery_lock", RINGS)]),
+    ("recover.put_back", &[("recovery_lock", RINGS)]),
+    ("recover.receiving", &[("recovery_lock", RINGS)]),
+    ("recover.sending", &[("recovery_lock", RINGS)]),
     ("close.announced", CLOSERS),
     ("close.lane", &[("closer", LANES), ("seated_closer", LANES)]),
     ("close.said", CLOSERS),
@@ -150,7 +150,7 @@ const PLACES: &[(&str, Who)] = &[
     ("take.taken", HANDLES),
     ("turn.left", SENDERS_OF_FRAMES),
     ("turn.taken", SENDERS_OF_FRAMES),
-    ("undertaker.done", &[("closer", EVERY), ("undertaker", EVERY)]),
+    ("recovery_lock.done", &[("closer", EVERY), ("recovery_lock", EVERY)]),
 ];
 
 #[test]
@@ -208,7 +208,7 @@ fn die_by(executes: bool, at: &[usize], roles: &[&str]) {
 
 #[test]
 fn exec_is_death_everywhere() {
-    die_by(true, &[1], &["producer", "consumer", "port_sender", "port_receiver", "heir", "undertaker"]);
+    die_by(true, &[1], &["producer", "consumer", "port_sender", "port_receiver", "heir", "recovery_lock"]);
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn closers_and_enders_die_everywhere() {
 }
 
 #[test]
-fn heirs_and_undertakers_die_everywhere() {
-    die_everywhere(&["heir", "undertaker", "torn_undertaker"]);
+fn heirs_and_recoveries_die_everywhere() {
+    die_everywhere(&["heir", "recovery_lock", "torn_recovery_lock"]);
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -250,47 +250,50 @@ impl Death {
     fn run(self, seed: u64) -> Option<Duration> {
         let Self { role, kind, label, times, executes } = self;
         println!("{self:?}");
-        let mut survivors = Survivors::new(kind, 4);
+        let mut observers = DeathObservers::new(kind, 4);
         let mut order = Order::new(role, 1, kind);
         order.kill_at = Some(format!("{label}:{times}"));
         order.executes = executes;
         order.seed = times as u64 + 7 + seed;
-        let is_alone = matches!(role, "undertaker" | "torn_undertaker" | "ender" | "sealer");
+        let is_alone = matches!(role, "recovery_lock" | "torn_recovery_lock" | "ender" | "sealer");
         let sends = !is_alone && !matches!(role, "consumer" | "port_receiver");
         if sends || kind.has_many_consumers() && !is_alone {
-            survivors.add_consumer();
+            observers.add_consumer();
         }
         if !is_alone && (kind.has_many_producers() || !sends) {
-            survivors.add_producer();
+            observers.add_producer();
         }
-        let (mut victim, ticket) = self.start(&survivors, order);
+        let (mut victim, ticket) = self.start(&observers, order);
         if victim.wait(Duration::from_millis(500)) != Some(End::Killed) {
             return None;
         }
         let died = Instant::now();
         // What the heir had not yet taken over another can have; else it was cleared up after.
-        drop(ticket.map(|ticket| handles::tx_of(&survivors.channel, ticket)));
+        drop(ticket.map(|ticket| handles::tx_of(&observers.channel, ticket)));
         let took = match role {
             "closer" | "seated_closer" => {
-                let is_over = || survivors.channel.is_closed() || survivors.have_ended();
+                let is_over = || observers.channel.is_closed() || observers.have_ended();
                 soon(|| (is_over() || died.elapsed() > PROMISED).then_some(()));
                 // It died before it had closed anything.
                 if !is_over() {
-                    assert!(["close.announced", "undertaker.done"].contains(&label), "not closed: {self:?}");
-                    survivors.channel.close();
+                    assert!(
+                        ["close.announced", "recovery_lock.done"].contains(&label),
+                        "not closed: {self:?}"
+                    );
+                    observers.channel.close();
                 }
                 Duration::ZERO
             }
-            _ => survivors.go_on(died),
+            _ => observers.go_on(died),
         };
         // Who was not yet announced is noticed when the next one is, or when all seats are taken.
         let has_place = !matches!(role, "closer" | "heir") && !label.starts_with("leave.");
         if has_place && label != "take.taken" {
-            soon(|| (survivors.channel.stats().deaths > 0).then_some(()));
+            soon(|| (observers.channel.stats().deaths > 0).then_some(()));
         }
-        println!("{took:?}, {} deaths", survivors.channel.stats().deaths);
-        let channel = survivors.channel.clone();
-        let ledger = survivors.end();
+        println!("{took:?}, {} deaths", observers.channel.stats().deaths);
+        let channel = observers.channel.clone();
+        let ledger = observers.end();
         soon(|| (channel.active_producers() == 0).then_some(()));
         let killed = if sends { BTreeSet::new() } else { BTreeSet::from([1, 2]) };
         check(&ledger, kind, &killed);
@@ -299,15 +302,15 @@ impl Death {
     }
 
     /// Starts the one who is to die, and has happen what it is to die of.
-    fn start(self, survivors: &Survivors, mut order: Order) -> (Process, Option<Ticket>) {
-        let Survivors { channel, ledger, .. } = survivors;
+    fn start(self, observers: &DeathObservers, mut order: Order) -> (Process, Option<Ticket>) {
+        let DeathObservers { channel, ledger, .. } = observers;
         let ready = |n| soon(|| (ledger.ready().load(Ordering::Acquire) == n).then_some(()));
         match self.role {
             "heir" => {
-                order.ticket = Some(survivors.producer().ticket().unwrap());
+                order.ticket = Some(observers.producer().ticket().unwrap());
                 (order.start(channel, ledger), order.ticket)
             }
-            "undertaker" => {
+            "recovery_lock" => {
                 let mut prey = Order::new("prey", 11, self.kind).start(channel, ledger);
                 ready(1);
                 let victim = order.start(channel, ledger);
@@ -318,8 +321,8 @@ impl Death {
                 prey.wait(LIMIT).unwrap();
                 (victim, None)
             }
-            "torn_undertaker" => {
-                order.role = "undertaker";
+            "torn_recovery_lock" => {
+                order.role = "recovery_lock";
                 let mut prey = Order::new("torn_prey", 11, self.kind);
                 prey.kill_at = Some("frame.publish.rest".to_owned());
                 let mut prey = prey.start(channel, ledger);
@@ -334,7 +337,7 @@ impl Death {
             }
             "ender" | "sealer" => {
                 order.role = "ender";
-                let mut tx = survivors.producer();
+                let mut tx = observers.producer();
                 let mut account = Account::new(ledger);
                 assert_eq!(account.send(&mut *tx, 3), Ok(3));
                 let victim = order.start(channel, ledger);

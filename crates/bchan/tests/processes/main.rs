@@ -1,16 +1,16 @@
 //! Channels between processes, any of which may be killed at any instruction.
 //!
 //! The processes are this test's own program, run again with `BCHAN_ROLE` set; they open the channel's memory
-//! through `/proc`. What each tries, has sent and has seen they write into a [`ledger`], a map of its own that
-//! outlives them, so every message is accounted for, by producer and sequence:
+//! through `/proc`. What each tries, has sent and has seen they write into a [`ledger`], a map of its own
+//! that outlives them, so every message is accounted for, by producer and sequence:
 //!
 //! * what was sent arrives, and of what was tried a first part;
 //! * nothing comes twice, but what a consumer had seen who was killed;
 //! * each producer's messages come in order, but those that come again.
 //!
-//! `kill_points` has processes die at each labelled place of the core (`--features kill-points`), `soak` kills
-//! them from outside at random moments (`BCHAN_SEED` repeats a run, `BCHAN_STRESS` makes it longer), `forks`
-//! passes handles between processes.
+//! `kill_points` has processes die at each labelled place of the core (`--features kill-points`), `soak`
+//! kills them from outside at random moments (`BCHAN_SEED` repeats a run, `BCHAN_STRESS` makes it longer),
+//! `forks` passes handles between processes.
 
 #![cfg(all(target_os = "linux", not(loom), not(feature = "portable")))]
 
@@ -24,10 +24,10 @@ mod handles;
 #[cfg(feature = "kill-points")]
 mod kill_points;
 mod ledger;
+mod observers;
 mod programs;
 mod soak;
 mod starved;
-mod survivors;
 
 use bchan::{Channel, Config, Mode};
 

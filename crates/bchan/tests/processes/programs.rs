@@ -317,7 +317,7 @@ pub fn be_torn(stage: Stage) {
 }
 
 /// Receives what there is, and then waits for the prey's death; it is the first to clear up after it.
-pub fn bury(stage: Stage) {
+pub fn recover(stage: Stage) {
     let mut rx = consumer(&stage.channel).unwrap();
     stage.is_ready();
     while stage.is_on() {

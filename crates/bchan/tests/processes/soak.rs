@@ -11,7 +11,7 @@ use crate::Kind;
 use crate::accounts::{check, check_counters};
 use crate::child::{Order, Process};
 use crate::common::Random;
-use crate::survivors::{LIMIT, Survivors, soon};
+use crate::observers::{DeathObservers, LIMIT, soon};
 
 /// Who is killed in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,19 +130,19 @@ impl Plan {
     fn run(self, mut random: Random, time: Duration) {
         let before_all = holdings();
         let capacity = 1 << (2 + random.below(4));
-        let mut survivors = Survivors::new(self.kind, capacity);
-        (0..self.producers).for_each(|_| survivors.add_producer());
-        (0..self.consumers).for_each(|_| survivors.add_consumer());
+        let mut observers = DeathObservers::new(self.kind, capacity);
+        (0..self.producers).for_each(|_| observers.add_producer());
+        (0..self.consumers).for_each(|_| observers.add_consumer());
         let mut killed = BTreeSet::new();
         let (mut next, mut deaths, mut quiet) = (1, 0, None);
         let mut victims: Vec<Process> = Vec::new();
         let start = Instant::now();
-        while start.elapsed() < time && next < Survivors::FIRST && !survivors.ledger.is_nearly_full() {
+        while start.elapsed() < time && next < DeathObservers::FIRST && !observers.ledger.is_nearly_full() {
             while victims.len() < self.victims.len().max(2) {
                 let role = self.victims[next / 2 % self.victims.len()];
                 let mut order = Order::new(role, next, self.kind);
                 order.seed = random.next();
-                victims.push(order.start(&survivors.channel, &survivors.ledger));
+                victims.push(order.start(&observers.channel, &observers.ledger));
                 // The next number is its, too.
                 next += 2;
             }
@@ -159,15 +159,15 @@ impl Plan {
             }
         }
         // Who is left leaves by himself, and those of this process must go on.
-        survivors.ledger.stop().store(1, Ordering::Release);
+        observers.ledger.stop().store(1, Ordering::Release);
         victims.iter_mut().for_each(|victim| assert!(victim.wait(LIMIT).is_some(), "{victim:?} hangs"));
-        let took = survivors.go_on(Instant::now());
-        let stats = survivors.channel.stats();
+        let took = observers.go_on(Instant::now());
+        let stats = observers.channel.stats();
         let now = holdings();
         if let Some(quiet) = quiet {
             // A ring is mapped when it is first used: the channel, its ledger, and each ring twice.
             let most = 2 + 2 * if matches!(self.kind, Kind::Mpsc | Kind::MpscFrames) {
-                survivors.channel.max_producers()
+                observers.channel.max_producers()
             } else {
                 1
             };
@@ -178,13 +178,14 @@ impl Plan {
             self.name, stats.deaths, stats.received
         );
         assert!(stats.deaths > 0 || deaths < 10);
-        let channel = survivors.channel.clone();
-        let ledger = survivors.end();
+        let channel = observers.channel.clone();
+        let ledger = observers.end();
         assert_eq!(channel.active_producers(), 0);
         check(&ledger, self.kind, &killed);
         check_counters(&ledger, &channel);
         drop((ledger, channel, victims));
-        // The thread that watches, and what it is roused by, go when they find nobody left. This process' lifeline stays.
+        // The thread that watches, and what it is woken by, go when they find nobody left. This process'
+        // lifeline stays.
         soon(|| (holdings().0 <= before_all.0 + 1 && holdings().1 == 0).then_some(()));
     }
 }
@@ -195,16 +196,16 @@ fn one_producer(mut random: Random, time: Duration) {
     let mut deaths = 0;
     while start.elapsed() < time {
         let kind = [Kind::Spsc, Kind::Spmc, Kind::SpscFrames, Kind::SpmcFrames][random.below(4) as usize];
-        let mut survivors = Survivors::new(kind, 4);
+        let mut observers = DeathObservers::new(kind, 4);
         let mut order = Order::new("producer", 1, kind);
         order.seed = random.next();
-        let mut victim = order.start(&survivors.channel, &survivors.ledger);
-        survivors.add_consumer();
+        let mut victim = order.start(&observers.channel, &observers.ledger);
+        observers.add_consumer();
         std::thread::sleep(Duration::from_micros(random.below(10_000)));
         victim.kill();
         victim.wait(LIMIT).unwrap();
-        survivors.go_on(Instant::now());
-        let ledger = survivors.end();
+        observers.go_on(Instant::now());
+        let ledger = observers.end();
         check(&ledger, kind, &BTreeSet::new());
         deaths += 1;
     }

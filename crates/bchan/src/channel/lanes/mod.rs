@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// Clears up after a producer that died: what it had committed may not be announced.
-    pub(super) fn bury_lane(&self, lane: usize) {
+    pub(super) fn recover_lane(&self, lane: usize) {
         let header = self.memory.lane_header(lane);
         // What was sealed without its last messages it would have taken back.
         let final_tail = header.bell.final_tail.load(Ordering::Acquire);
@@ -70,12 +70,12 @@ impl Shared {
             lengths.counters().sent.settle(header.tail.load(Ordering::Relaxed));
         }
         header.bell.flags.fetch_or(Bell::SILENT, Ordering::Relaxed);
-        kill_point!("bury.lane");
+        kill_point!("recover.lane");
         self.memory.header().rung.insert(lane);
     }
 
     /// Clears up after the consumer that died: what it was receiving comes again.
-    pub(super) fn bury_reader(&self) {
+    pub(super) fn recover_reader(&self) {
         for lane in self.lanes() {
             if let Some(lengths) = Lengths::new(&self.memory, lane) {
                 let head = self.memory.lane_header(lane).head.load(Ordering::Relaxed);

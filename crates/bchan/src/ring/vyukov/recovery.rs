@@ -12,7 +12,7 @@ impl Ring {
     /// Finishes what the owner of the seat `dead` had claimed: slots to write are given up, messages go
     /// back to the consumers. False if somebody hinders it, and it is to be tried again. To be called by
     /// one at a time.
-    pub(crate) fn bury<'a>(
+    pub(crate) fn recover<'a>(
         &self,
         dead: &Seat,
         others: impl Fn() -> Vec<&'a Seat>,
@@ -23,15 +23,15 @@ impl Ring {
         let claims = |what, side| self.claims_of(dead, what, side, &others, &is_alive);
         let Some(unsent) = claims(FREE, sending) else { return false };
         self.give_up(&dead.sending, unsent);
-        kill_point!("bury.sending");
+        kill_point!("recover.sending");
         dead.sending.wipe();
         let (Some(unread), Some(unpassed)) = (claims(FULL, receiving), claims(SKIP, receiving)) else {
             return false;
         };
         self.put_back(&dead.receiving, unread);
-        kill_point!("bury.receiving");
+        kill_point!("recover.receiving");
         self.pass_for(&dead.receiving, unpassed);
-        kill_point!("bury.passed");
+        kill_point!("recover.passed");
         dead.receiving.wipe();
         true
     }
@@ -53,14 +53,14 @@ impl Ring {
         if !dead.slots.is_under_way() {
             dead.slots.begin((hidden.len() + unsent.len()) as u64);
         }
-        kill_point!("bury.counted");
+        kill_point!("recover.counted");
         for sequence in hidden {
             self.settle(sequence, FULL, sequence, SKIP);
-            kill_point!("bury.hidden");
+            kill_point!("recover.hidden");
         }
         for sequence in unsent {
             self.settle(sequence, FREE, sequence, SKIP);
-            kill_point!("bury.given_up");
+            kill_point!("recover.given_up");
         }
         dead.slots.end(true);
     }
@@ -78,7 +78,7 @@ impl Ring {
         dead.doubt();
         for sequence in unread {
             self.settle(sequence, FULL, sequence, BACK);
-            kill_point!("bury.put_back");
+            kill_point!("recover.put_back");
         }
         // Also if there was none: it may have been about to say so.
         self.say_returned();

@@ -17,13 +17,13 @@ use crate::programs::{Account, look};
 
 /// Longer than anything here takes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(10);
-/// What the survivors of a death may take to go on.
+/// What the observers of a death may take to go on.
 #[cfg(feature = "kill-points")]
 pub const PROMISED: Duration = Duration::from_millis(200);
 
 /// A channel, its ledger, and the threads that use it.
 #[derive(Debug)]
-pub struct Survivors {
+pub struct DeathObservers {
     pub kind: Kind,
     pub channel: Channel,
     pub ledger: Arc<Ledger>,
@@ -34,7 +34,7 @@ pub struct Survivors {
     next: usize,
 }
 
-impl Survivors {
+impl DeathObservers {
     /// Their numbers are these and more.
     pub const FIRST: usize = 60_000;
 
