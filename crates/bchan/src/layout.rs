@@ -291,15 +291,15 @@ pub(crate) struct Seat {
     /// by its owner, or by who recovers it.
     pub(crate) consumes: AtomicU64,
     /// What it is claiming, or has claimed, in a ring that processes share. Written by its owner.
-    pub(crate) sending: Intent,
-    pub(crate) receiving: Intent,
+    pub(crate) sending: ClaimWords,
+    pub(crate) receiving: ClaimWords,
 }
 
 /// A claim, from before it is tried until it has been given back, so that others can give it back for
-/// one who died; see `ring::intent`.
+/// one who died; see `ring::claim_words`.
 #[repr(C)]
 #[derive(Debug)]
-pub(crate) struct Intent {
+pub(crate) struct ClaimWords {
     /// First sequence.
     pub(crate) start: AtomicU64,
     /// How many there are, and above that the flags HELD and COUNTED. 0 is no claim.
@@ -493,7 +493,7 @@ impl ChannelHeader {
 #[cfg(loom)]
 impl Seat {
     pub(crate) fn new() -> Self {
-        let intent = || Intent {
+        let claim_words = || ClaimWords {
             start: AtomicU64::new(0),
             span: AtomicU64::new(0),
             frames: Tally::new(),
@@ -501,7 +501,7 @@ impl Seat {
         };
         let zero = || AtomicU64::new(0);
         let (owner, heir, lifeline, heir_lifeline, handles) = (zero(), zero(), zero(), zero(), zero());
-        let (consumes, sending, receiving) = (zero(), intent(), intent());
+        let (consumes, sending, receiving) = (zero(), claim_words(), claim_words());
         Self { owner, heir, lifeline, heir_lifeline, handles, consumes, sending, receiving }
     }
 }

@@ -1,5 +1,5 @@
-//! Messages: what a channel does differently for [`Items`], each in a slot, and [`Frames`], of any length. All else is
-//! the same for both, in a lane and in a ring.
+//! Messages: what a channel does differently for [`Items`], each in a slot, and [`Frames`], of any length.
+//! All else is the same for both, in a lane and in a ring.
 
 #![allow(
     private_interfaces,
@@ -10,8 +10,8 @@ use std::fmt::Debug;
 
 use crate::layout::EventWords;
 use crate::process::kill_point;
+use crate::ring::claim_log::ClaimLog;
 use crate::ring::frames::{Frame, Lengths, slots_for};
-use crate::ring::intent::Witness;
 use crate::ring::lane::{Reader, Writer};
 use crate::ring::vyukov::{Claim, NoSlot, Ring};
 use crate::wait::Broadcast;
@@ -64,17 +64,17 @@ pub trait Rules: Debug + Sized + 'static {
     /// Whether anyone may wait for space in a ring. After a `Barrier::light`, "no" can be relied on.
     fn is_awaited(space: &EventWords) -> bool;
     /// Claims slots of a ring, as many as there are in one piece, or just so many.
-    fn claim_to_send(ring: &Ring, wanted: usize, witness: Witness) -> Result<Claim, NoSlot>;
-    fn publish(ring: &Ring, claim: Claim, sent: Self::Sent, witness: Witness);
+    fn claim_to_send(ring: &Ring, wanted: usize, claim_log: ClaimLog) -> Result<Claim, NoSlot>;
+    fn publish(ring: &Ring, claim: Claim, sent: Self::Sent, claim_log: ClaimLog);
     /// Claims messages of a ring. Calls `passed` when it has passed slots that their producers gave up.
     fn claim_to_receive(
         ring: &Ring,
         wanted: usize,
-        witness: Witness,
+        claim_log: ClaimLog,
         passed: impl Fn(),
     ) -> Option<(Claim, Self::Open)>;
-    fn release(ring: &Ring, claim: Claim, witness: Witness);
-    fn hand_back(ring: &Ring, claim: Claim, witness: Witness);
+    fn release(ring: &Ring, claim: Claim, claim_log: ClaimLog);
+    fn hand_back(ring: &Ring, claim: Claim, claim_log: ClaimLog);
 }
 
 impl Rules for Items {
@@ -129,12 +129,12 @@ impl Rules for Items {
     }
 
     #[inline(always)]
-    fn claim_to_send(ring: &Ring, wanted: usize, witness: Witness) -> Result<Claim, NoSlot> {
-        ring.claim_to_send(wanted, witness)
+    fn claim_to_send(ring: &Ring, wanted: usize, claim_log: ClaimLog) -> Result<Claim, NoSlot> {
+        ring.claim_to_send(wanted, claim_log)
     }
 
     #[inline(always)]
-    fn publish(ring: &Ring, claim: Claim, _sent: usize, _witness: Witness) {
+    fn publish(ring: &Ring, claim: Claim, _sent: usize, _witness: ClaimLog) {
         ring.publish(claim);
     }
 
@@ -142,20 +142,20 @@ impl Rules for Items {
     fn claim_to_receive(
         ring: &Ring,
         wanted: usize,
-        witness: Witness,
+        claim_log: ClaimLog,
         passed: impl Fn(),
     ) -> Option<(Claim, ())> {
-        ring.claim_to_receive(wanted, witness, passed).map(|claim| (claim, ()))
+        ring.claim_to_receive(wanted, claim_log, passed).map(|claim| (claim, ()))
     }
 
     #[inline(always)]
-    fn release(ring: &Ring, claim: Claim, _witness: Witness) {
+    fn release(ring: &Ring, claim: Claim, _witness: ClaimLog) {
         ring.release(claim);
     }
 
     #[inline(always)]
-    fn hand_back(ring: &Ring, claim: Claim, witness: Witness) {
-        ring.hand_back(claim, witness);
+    fn hand_back(ring: &Ring, claim: Claim, claim_log: ClaimLog) {
+        ring.hand_back(claim, claim_log);
     }
 }
 
@@ -233,38 +233,38 @@ impl Rules for Frames {
     }
 
     #[inline(always)]
-    fn claim_to_send(ring: &Ring, wanted: usize, witness: Witness) -> Result<Claim, NoSlot> {
+    fn claim_to_send(ring: &Ring, wanted: usize, claim_log: ClaimLog) -> Result<Claim, NoSlot> {
         match wanted as u64 <= ring.capacity() {
-            true => ring.claim_frame_to_send(wanted, witness),
+            true => ring.claim_frame_to_send(wanted, claim_log),
             false => Err(NoSlot::Full),
         }
     }
 
     #[inline(always)]
-    fn publish(ring: &Ring, claim: Claim, sent: Frame, witness: Witness) {
-        ring.publish_frame(claim, sent, witness);
+    fn publish(ring: &Ring, claim: Claim, sent: Frame, claim_log: ClaimLog) {
+        ring.publish_frame(claim, sent, claim_log);
     }
 
     #[inline(always)]
     fn claim_to_receive(
         ring: &Ring,
         _wanted: usize,
-        witness: Witness,
+        claim_log: ClaimLog,
         passed: impl Fn(),
     ) -> Option<(Claim, Option<Frame>)> {
-        ring.claim_frame(witness, passed).map(|(claim, frame)| (claim, Some(frame)))
+        ring.claim_frame(claim_log, passed).map(|(claim, frame)| (claim, Some(frame)))
     }
 
     #[inline(always)]
-    fn release(ring: &Ring, claim: Claim, witness: Witness) {
+    fn release(ring: &Ring, claim: Claim, claim_log: ClaimLog) {
         if claim.len > 0 {
-            ring.release_frame(claim, witness);
+            ring.release_frame(claim, claim_log);
         }
     }
 
     #[inline(always)]
-    fn hand_back(ring: &Ring, claim: Claim, witness: Witness) {
-        ring.hand_frame_back(claim, witness);
+    fn hand_back(ring: &Ring, claim: Claim, claim_log: ClaimLog) {
+        ring.hand_frame_back(claim, claim_log);
     }
 }
 

@@ -47,8 +47,8 @@ use std::slice;
 
 use self::contention::Contention;
 pub(crate) use self::counts::Counts;
+use super::claim_log::ClaimLog;
 use super::frames::Lengths;
-use super::intent::Witness;
 use crate::layout::{Geometry, SharedHeader};
 use crate::memory::{Memory, Slots};
 use crate::process::kill_point;
@@ -271,18 +271,18 @@ impl Ring {
             return true;
         }
         // Acquire: pairs with the Release in `abandon` and `hand_back`, whose slots these may be. Release:
-        // what the witness said is seen by who sees it claimed.
+        // what the claim log said is seen by who sees it claimed.
         word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Claims up to `wanted` slots to write, as many as are free in one piece.
     #[inline(always)]
-    pub(crate) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, NoSlot> {
+    pub(crate) fn claim_to_send(&self, wanted: usize, claim_log: ClaimLog) -> Result<Claim, NoSlot> {
         let mut contention = Contention::new();
         loop {
             let start = self.tail.load(Ordering::Relaxed);
             if start & SEALED != 0 {
-                witness.rests();
+                claim_log.clear();
                 return Err(NoSlot::Sealed);
             }
             let most = self.slots.contiguous(start, wanted.min(self.room(start)));
@@ -290,25 +290,25 @@ impl Ring {
             if claim.len == 0 {
                 // Unmoved: it was the state of `start` that we saw.
                 if self.turns != Turns::Nobodys || self.tail.load(Ordering::Relaxed) == start {
-                    witness.rests();
+                    claim_log.clear();
                     return Err(NoSlot::Full);
                 }
-            } else if self.try_claim_to_send(claim, witness) {
-                witness.holds(claim);
+            } else if self.try_claim_to_send(claim, claim_log) {
+                claim_log.held(claim);
                 kill_point!("ring.send.holds");
                 return Ok(claim);
             }
             if !contention.back_off() {
-                witness.rests();
+                claim_log.clear();
                 return Err(NoSlot::Full);
             }
         }
     }
 
     #[inline(always)]
-    fn try_claim_to_send(&self, claim: Claim, witness: Witness) -> bool {
+    fn try_claim_to_send(&self, claim: Claim, claim_log: ClaimLog) -> bool {
         let Claim { start, len } = claim;
-        witness.tries(claim);
+        claim_log.begin(claim);
         kill_point!("ring.send.tries");
         if self.turns != Turns::TheProducers {
             let is_ours = self.advance(&self.tail, start, len);
@@ -351,13 +351,13 @@ impl Ring {
 
     /// Gives a claim up: as if it had not been made if it is the last, else consumers will pass it.
     #[cold]
-    pub(crate) fn abandon(&self, claim: Claim, witness: Witness) {
+    pub(crate) fn abandon(&self, claim: Claim, claim_log: ClaimLog) {
         if claim.len == 0 {
             return;
         }
-        witness.doubts();
+        claim_log.releasing();
         kill_point!("ring.abandon.doubts");
-        // Release: done with the slots, which have no state to say so, and with the witness; pairs with
+        // Release: done with the slots, which have no state to say so, and with the claim log; pairs with
         // `advance`.
         let moved =
             self.tail.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
@@ -365,21 +365,21 @@ impl Ring {
             kill_point!("ring.abandon.moved");
             return self.say_given_back();
         }
-        witness.keeps();
+        claim_log.keeps();
         kill_point!("ring.abandon.keeps");
-        match witness.slots() {
+        match claim_log.slots() {
             Some(given_up) => given_up.begin(claim.len as u64),
             None => drop(self.abandoned.fetch_add(claim.len as u64, Ordering::Relaxed)),
         }
         kill_point!("ring.abandon.counted");
         self.say(claim, SKIP);
         kill_point!("ring.abandon.skipped");
-        if let Some(given_up) = witness.slots() {
+        if let Some(given_up) = claim_log.slots() {
             given_up.end(true);
         }
     }
 
-    /// To be called before the witness rests: who sees it at rest sees this.
+    /// To be called before the claim log rests: who sees it at rest sees this.
     fn say_given_back(&self) {
         // Release: pairs with the Acquire in `claims_of`.
         self.given_back.fetch_add(1, Ordering::Release);
@@ -391,11 +391,11 @@ impl Ring {
     pub(crate) fn claim_to_receive(
         &self,
         wanted: usize,
-        witness: Witness,
+        claim_log: ClaimLog,
         passed: impl Fn(),
     ) -> Option<Claim> {
         if self.returned.load(Ordering::Relaxed) == SOME
-            && let Some(claim) = self.claim_returned(wanted, witness)
+            && let Some(claim) = self.claim_returned(wanted, claim_log)
         {
             return Some(claim);
         }
@@ -405,28 +405,28 @@ impl Ring {
             let most = self.slots.contiguous(start, wanted.min(self.lap() as usize));
             let claim = Claim { start, len: self.full(start, most) };
             if claim.len > 0 {
-                witness.tries(claim);
+                claim_log.begin(claim);
                 kill_point!("ring.receive.tries");
                 if self.advance(&self.head, start, claim.len) {
                     kill_point!("ring.receive.claimed");
-                    witness.holds(claim);
+                    claim_log.held(claim);
                     kill_point!("ring.receive.holds");
                     return Some(claim);
                 }
             } else if self.turns == Turns::Everybodys {
                 return None;
             } else if self.is(start, SKIP) {
-                self.pass(start, witness);
+                self.pass(start, claim_log);
                 passed();
                 if contention.go_round() {
                     continue;
                 }
             } else if self.head.load(Ordering::Relaxed) == start {
-                witness.rests();
+                claim_log.clear();
                 return None;
             }
             if !contention.back_off() {
-                witness.rests();
+                claim_log.clear();
                 return None;
             }
         }
@@ -434,25 +434,25 @@ impl Ring {
 
     /// Passes the slots from `start` on that their producers gave up.
     #[cold]
-    fn pass(&self, start: u64, witness: Witness) {
+    fn pass(&self, start: u64, claim_log: ClaimLog) {
         let claim = Claim { start, len: self.run(start, self.lap() as usize, SKIP) };
         if claim.len > 0 {
-            witness.tries(claim);
+            claim_log.begin(claim);
             kill_point!("ring.pass.tries");
             if self.advance(&self.head, start, claim.len) {
                 kill_point!("ring.pass.claimed");
-                witness.holds(claim);
-                match witness.slots() {
+                claim_log.held(claim);
+                match claim_log.slots() {
                     Some(passed) => passed.begin(claim.len as u64),
                     None => drop(self.passed.fetch_add(claim.len as u64, Ordering::Relaxed)),
                 }
                 self.release(claim);
                 kill_point!("ring.pass.released");
-                if let Some(passed) = witness.slots() {
+                if let Some(passed) = claim_log.slots() {
                     passed.end(true);
                 }
             }
-            witness.rests();
+            claim_log.clear();
         }
     }
 

@@ -306,7 +306,7 @@ fn consumer_that_dies_while_it_takes_again() {
 /// moment.
 #[test]
 fn consumer_that_dies_while_its_claim_grows() {
-    for label in ["intent.between", "ring.take_back.tries", "ring.take_back.claimed"] {
+    for label in ["claim_words.between", "ring.take_back.tries", "ring.take_back.claimed"] {
         for passed in 0..6 {
             check(1, move || {
                 let channel = shared(Mode::Mpmc, 4, 1);

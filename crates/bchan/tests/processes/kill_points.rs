@@ -92,7 +92,7 @@ const PLACES: &[(&str, Who)] = &[
     ("inherit.done", &[("heir", EVERY), ("producer", EVERY)]),
     ("inherit.heir", &[("heir", EVERY)]),
     ("inherit.owner", &[("heir", EVERY), ("producer", EVERY)]),
-    ("intent.between", USERS_OF_RINGS),
+    ("claim_words.between", USERS_OF_RINGS),
     ("lane.answered", CONSUMERS_OF_LANES),
     ("lane.armed", CONSUMERS_OF_LANES),
     ("lane.commit.begun", PRODUCERS_OF_LANES),

@@ -31,7 +31,7 @@ impl<'a> Account<'a> {
         (self.next..self.next + n as u64).map(message).collect()
     }
 
-    fn tries(&self, n: usize) {
+    fn begin(&self, n: usize) {
         self.ledger.tried(self.producer).store(self.next + n as u64, std::sync::atomic::Ordering::Release);
     }
 
@@ -44,7 +44,7 @@ impl<'a> Account<'a> {
 
     /// Sends up to `n` in one call, if there is space.
     pub fn send(&mut self, tx: &mut (impl Sends + ?Sized), n: usize) -> Result<usize, SendError> {
-        self.tries(n);
+        self.begin(n);
         let outcome = tx.try_send(&self.items(n));
         self.has_sent(*outcome.as_ref().unwrap_or(&0));
         outcome
@@ -53,7 +53,7 @@ impl<'a> Account<'a> {
     /// Reserves `n`, if there is space, and sends the first `m` of them.
     pub fn commit(&mut self, tx: &mut (impl Sends + ?Sized), n: usize, m: usize) -> Result<usize, SendError> {
         let m = tx.reserve(n).min(m);
-        self.tries(m);
+        self.begin(m);
         let outcome = tx.commit(&self.items(m)).map(|()| m);
         self.has_sent(*outcome.as_ref().unwrap_or(&0));
         outcome

@@ -7,7 +7,7 @@ use super::port::Done;
 use crate::channel::Plain;
 use crate::channel::items::{Receiving, Sending};
 use crate::error::{SendError, WaitError};
-use crate::ring::intent::Witness;
+use crate::ring::claim_log::ClaimLog;
 use crate::ring::vyukov::Turns;
 use crate::sync::{Ordering, fence};
 use crate::wait::{Deadline, Look, Spin};
@@ -41,12 +41,12 @@ impl Port {
         &self,
         items: *const u8,
         n: usize,
-        witness: Witness,
+        claim_log: ClaimLog,
     ) -> Result<usize, SendError> {
         let item_size = self.item_size();
         let mut sent = 0;
         while self.is_claim_due(sent, n) {
-            let claim = match self.claim_to_send(n - sent, witness) {
+            let claim = match self.claim_to_send(n - sent, claim_log) {
                 Ok(claim) if claim.len > 0 => claim,
                 Err(stop) if sent == 0 => return Err(stop),
                 _ => break,
@@ -56,7 +56,7 @@ impl Port {
                 let from = items.add(sent * item_size);
                 ptr::copy_nonoverlapping(from, self.ring.to_write(claim), claim.len * item_size);
             }
-            self.commit(claim, claim.len, witness);
+            self.commit(claim, claim.len, claim_log);
             sent += claim.len;
         }
         if sent == 0 && self.is_closed() { Err(self.send_error()) } else { Ok(sent) }
@@ -67,17 +67,17 @@ impl Port {
     /// # Safety
     /// `buffer` must be writable for `n` items of this channel's size.
     #[inline]
-    pub(super) unsafe fn try_receive_to(&self, buffer: *mut u8, n: usize, witness: Witness) -> usize {
+    pub(super) unsafe fn try_receive_to(&self, buffer: *mut u8, n: usize, claim_log: ClaimLog) -> usize {
         let item_size = self.item_size();
         let mut received = 0;
         while self.is_claim_due(received, n) {
-            let Some((claim, ())) = self.claim_to_receive(n - received, witness) else { break };
+            let Some((claim, ())) = self.claim_to_receive(n - received, claim_log) else { break };
             // SAFETY: the messages are ours alone, `buffer` has room for `n - received` more.
             unsafe {
                 let to = buffer.add(received * item_size);
                 ptr::copy_nonoverlapping(self.ring.to_read(claim), to, claim.len * item_size);
             }
-            self.release(claim, claim.len, witness);
+            self.release(claim, claim.len, claim_log);
             received += claim.len;
         }
         received

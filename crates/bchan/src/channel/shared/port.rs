@@ -11,7 +11,7 @@ use crate::channel::message::{Items, Message};
 use crate::channel::seats::{keep_watch, keep_watch_asleep};
 use crate::error::{HandleError, ReceiveError, SendError, WaitError};
 use crate::process::kill_point;
-use crate::ring::intent::Witness;
+use crate::ring::claim_log::ClaimLog;
 use crate::ring::vyukov::{Claim, NoSlot, Ring};
 use crate::sync::{Arc, Ordering, fence};
 use crate::wait::{Barrier, Deadline, Look, Point, Sleeper, Spin, Waiter, arm_until, park_until, wait_until};
@@ -45,11 +45,11 @@ impl<M: Message> Port<M> {
         self.shared.space(&self.ring.space)
     }
 
-    /// Claims up to `wanted` slots, as many as are free in one piece, or all that a frame needs; an empty claim if
-    /// there are none.
+    /// Claims up to `wanted` slots, as many as are free in one piece, or all that a frame needs; an empty
+    /// claim if there are none.
     #[inline(always)]
-    pub(super) fn claim_to_send(&self, wanted: usize, witness: Witness) -> Result<Claim, SendError> {
-        self.slots_or_none(M::claim_to_send(&self.ring, wanted, witness))
+    pub(super) fn claim_to_send(&self, wanted: usize, claim_log: ClaimLog) -> Result<Claim, SendError> {
+        self.slots_or_none(M::claim_to_send(&self.ring, wanted, claim_log))
     }
 
     /// What came of a claim to send; an empty claim if there was no room. A process that holds what there is
@@ -134,31 +134,31 @@ impl<M: Message> Port<M> {
 
     /// Sends what is in the first slots of a claim and gives the others up.
     #[inline(always)]
-    pub(super) fn commit(&self, claim: Claim, sent: M::Sent, witness: Witness) {
+    pub(super) fn commit(&self, claim: Claim, sent: M::Sent, claim_log: ClaimLog) {
         let (used, rest) = claim.split(M::slots(sent));
         kill_point!("port.commit.begun");
-        M::publish(&self.ring, used, sent, witness);
+        M::publish(&self.ring, used, sent, claim_log);
         kill_point!("port.commit.published");
         if rest.len > 0 {
-            self.ring.abandon(rest, witness);
+            self.ring.abandon(rest, claim_log);
         }
-        witness.rests();
+        claim_log.clear();
         kill_point!("port.commit.rests");
         self.pass_on(Done::Sent);
     }
 
     /// Gives a claim up.
     #[cold]
-    pub(super) fn give_up(&self, claim: Claim, witness: Witness) {
-        self.ring.abandon(claim, witness);
-        witness.rests();
+    pub(super) fn give_up(&self, claim: Claim, claim_log: ClaimLog) {
+        self.ring.abandon(claim, claim_log);
+        claim_log.clear();
         self.pass_on(Done::Sent);
     }
 
     /// Claims up to `wanted` messages, as many as there are in one piece, or a frame.
     #[inline(always)]
-    pub(super) fn claim_to_receive(&self, wanted: usize, witness: Witness) -> Option<(Claim, M::Open)> {
-        let claim = M::claim_to_receive(&self.ring, wanted, witness, || self.say_passed());
+    pub(super) fn claim_to_receive(&self, wanted: usize, claim_log: ClaimLog) -> Option<(Claim, M::Open)> {
+        let claim = M::claim_to_receive(&self.ring, wanted, claim_log, || self.say_passed());
         if claim.is_none() {
             // As in `slots_or_none`: the caller may never wait.
             keep_watch(&self.shared);
@@ -169,15 +169,15 @@ impl<M: Message> Port<M> {
     /// Gives the slots of the first `n` messages of a claim back to the producers, and the others to
     /// the consumers.
     #[inline(always)]
-    pub(super) fn release(&self, claim: Claim, n: usize, witness: Witness) {
+    pub(super) fn release(&self, claim: Claim, n: usize, claim_log: ClaimLog) {
         let (received, rest) = claim.split(n);
         kill_point!("port.release.begun");
-        M::release(&self.ring, received, witness);
+        M::release(&self.ring, received, claim_log);
         kill_point!("port.release.released");
         if rest.len > 0 {
-            M::hand_back(&self.ring, rest, witness);
+            M::hand_back(&self.ring, rest, claim_log);
         }
-        witness.rests();
+        claim_log.clear();
         kill_point!("port.release.rests");
         self.pass_on(Done::Received);
     }
@@ -218,14 +218,14 @@ impl<M: Message> Port<M> {
 
     /// Where the user of `seat` writes what it claims to send, and to receive.
     #[inline(always)]
-    pub(super) fn witnesses(&self, seat: Option<usize>) -> [Witness; 2] {
+    pub(super) fn claim_logs(&self, seat: Option<usize>) -> [ClaimLog; 2] {
         match seat {
             Some(seat) if self.shared.memory.is_shared() => {
                 let seat = self.shared.memory.seat(seat);
                 // SAFETY: the port keeps the memory mapped, and whoever asks keeps the port.
-                unsafe { [Witness::new(&seat.sending), Witness::new(&seat.receiving)] }
+                unsafe { [ClaimLog::new(&seat.sending), ClaimLog::new(&seat.receiving)] }
             }
-            _ => [Witness::NONE; 2],
+            _ => [ClaimLog::NONE; 2],
         }
     }
 
@@ -367,8 +367,8 @@ impl<M: Message> Port<M> {
         wait_until(&mut waiter, spin, &self.shared.tuning, deadline, park_until)
     }
 
-    /// Has `alarm` written when there may be space, for one item or for a frame of `size` bytes, unless there is now:
-    /// then true.
+    /// Has `alarm` written when there may be space, for one item or for a frame of `size` bytes, unless there
+    /// is now: then true.
     pub fn arm_space(&self, size: usize, alarm: i32) -> bool {
         arm_until(&mut self.for_space(M::slots_for(size)), alarm)
     }
@@ -379,15 +379,15 @@ impl<M: Message> Port<M> {
     }
 
     /// Counts claimed slots as reserved, until they are counted out by `-n`.
-    pub(super) fn count_reserved(&self, n: i64, witness: Witness) {
-        if !witness.counts(n > 0) {
+    pub(super) fn count_reserved(&self, n: i64, claim_log: ClaimLog) {
+        if !claim_log.counts(n > 0) {
             self.ring.reserved.fetch_add(n as u64, Ordering::Relaxed);
         }
     }
 
     /// Counts claimed messages as peeked, until they are counted out by `-n`.
-    pub(super) fn count_peeked(&self, n: i64, witness: Witness) {
-        if !witness.counts(n > 0) {
+    pub(super) fn count_peeked(&self, n: i64, claim_log: ClaimLog) {
+        if !claim_log.counts(n > 0) {
             self.ring.peeked.fetch_add(n as u64, Ordering::Relaxed);
         }
     }

@@ -3,20 +3,20 @@
 use super::Port;
 use crate::channel::message::Message;
 use crate::error::HandleError;
-use crate::ring::intent::Witness;
+use crate::ring::claim_log::ClaimLog;
 
 /// What a user of a shared ring tells of its claims, and to whom the seat goes back.
 #[derive(Debug)]
 pub(super) struct Seating {
-    pub(super) sending: Witness,
-    pub(super) receiving: Witness,
+    pub(super) sending: ClaimLog,
+    pub(super) receiving: ClaimLog,
     lent: Option<usize>,
 }
 
 impl Seating {
     /// That of a handle.
     pub(super) fn own<M: Message>(port: &Port<M>, seat: usize) -> Self {
-        let [sending, receiving] = port.witnesses(Some(seat));
+        let [sending, receiving] = port.claim_logs(Some(seat));
         Self { sending, receiving, lent: None }
     }
 
@@ -24,7 +24,7 @@ impl Seating {
     #[inline(always)]
     pub(super) fn lent<M: Message>(port: &Port<M>) -> Result<Self, HandleError> {
         let lent = port.lend_seat()?;
-        let [sending, receiving] = port.witnesses(lent);
+        let [sending, receiving] = port.claim_logs(lent);
         Ok(Self { sending, receiving, lent })
     }
 

@@ -1,8 +1,8 @@
 //! What a shared ring has carried so far.
 //!
 //! Each number may be a moment older than the others: together they are exact once all is quiet, also after a
-//! death. In memory that processes share each seat keeps its part, as a [`Tally`](crate::layout::Tally) or in its
-//! intent; how many messages were handed back, the states say.
+//! death. In memory that processes share each seat keeps its part, as a [`Tally`](crate::layout::Tally) or in
+//! its claim log; how many messages were handed back, the states say.
 
 use super::{BACK, SEALED, SOME};
 use crate::layout::{Seat, SharedHeader};

@@ -8,8 +8,8 @@
 
 use super::{BACK, Claim, Contention, FREE, FULL, NoSlot, Ring, SEALED, SKIP, SOME, Turns};
 use crate::process::kill_point;
+use crate::ring::claim_log::ClaimLog;
 use crate::ring::frames::{Frame, Lengths};
-use crate::ring::intent::Witness;
 use crate::sync::Ordering;
 
 impl Ring {
@@ -34,29 +34,29 @@ impl Ring {
 
     /// Claims `slots`, at most `capacity`, to write.
     #[inline(always)]
-    pub(crate) fn claim_frame_to_send(&self, slots: usize, witness: Witness) -> Result<Claim, NoSlot> {
+    pub(crate) fn claim_frame_to_send(&self, slots: usize, claim_log: ClaimLog) -> Result<Claim, NoSlot> {
         debug_assert!(self.turns != Turns::Everybodys && slots as u64 <= self.capacity());
         let mut contention = Contention::new();
         loop {
             let start = self.tail.load(Ordering::Relaxed);
             if start & SEALED != 0 {
-                witness.rests();
+                claim_log.clear();
                 return Err(NoSlot::Sealed);
             }
             let claim = Claim { start, len: slots };
             if !self.is_room(start, slots) {
                 // Unmoved: these were the states of the slots from `start` on that we saw.
                 if self.turns == Turns::TheProducers || self.tail.load(Ordering::Relaxed) == start {
-                    witness.rests();
+                    claim_log.clear();
                     return Err(NoSlot::Full);
                 }
-            } else if self.try_claim_to_send(claim, witness) {
-                witness.holds(claim);
+            } else if self.try_claim_to_send(claim, claim_log) {
+                claim_log.held(claim);
                 kill_point!("ring.send.holds");
                 return Ok(claim);
             }
             if !contention.back_off() {
-                witness.rests();
+                claim_log.clear();
                 return Err(NoSlot::Full);
             }
         }
@@ -64,12 +64,12 @@ impl Ring {
 
     /// Hands a frame to the consumers whose claimed slots are written.
     #[inline(always)]
-    pub(crate) fn publish_frame(&self, claim: Claim, frame: Frame, witness: Witness) {
+    pub(crate) fn publish_frame(&self, claim: Claim, frame: Frame, claim_log: ClaimLog) {
         debug_assert_eq!(claim.len, frame.slots());
         let lengths = self.lengths();
         let sent = &lengths.counters().sent.tally;
         // Before it can be received: never more received than sent.
-        match witness.frames() {
+        match claim_log.frames() {
             Some(sent) => sent.begin(1),
             None if self.turns == Turns::TheProducers => sent.count_alone(),
             None => sent.count_beside_others(),
@@ -84,7 +84,7 @@ impl Ring {
         }
         // Its Release publishes word and slots.
         self.publish(first);
-        if let Some(sent) = witness.frames() {
+        if let Some(sent) = claim_log.frames() {
             kill_point!("frame.publish.first");
             sent.end(true);
         }
@@ -92,9 +92,9 @@ impl Ring {
 
     /// Claims the next frame to read. Calls `passed` when it has passed slots that their producers gave up.
     #[inline(always)]
-    pub(crate) fn claim_frame(&self, witness: Witness, passed: impl Fn()) -> Option<(Claim, Frame)> {
+    pub(crate) fn claim_frame(&self, claim_log: ClaimLog, passed: impl Fn()) -> Option<(Claim, Frame)> {
         if self.returned.load(Ordering::Relaxed) == SOME
-            && let Some(claimed) = self.claim_returned_frame(witness)
+            && let Some(claimed) = self.claim_returned_frame(claim_log)
         {
             return Some(claimed);
         }
@@ -103,26 +103,26 @@ impl Ring {
             let start = self.head.load(Ordering::Relaxed);
             if self.is(start, FULL) {
                 let (claim, frame) = self.frame_at(start);
-                witness.tries(claim);
+                claim_log.begin(claim);
                 kill_point!("ring.receive.tries");
                 if self.advance(&self.head, start, claim.len) {
                     kill_point!("ring.receive.claimed");
-                    witness.holds(claim);
+                    claim_log.held(claim);
                     kill_point!("ring.receive.holds");
                     return Some((claim, frame));
                 }
             } else if self.is(start, SKIP) {
-                self.pass(start, witness);
+                self.pass(start, claim_log);
                 passed();
                 if contention.go_round() {
                     continue;
                 }
             } else if self.head.load(Ordering::Relaxed) == start {
-                witness.rests();
+                claim_log.clear();
                 return None;
             }
             if !contention.back_off() {
-                witness.rests();
+                claim_log.clear();
                 return None;
             }
         }
@@ -136,40 +136,40 @@ impl Ring {
 
     /// Claims a frame that another consumer gave back.
     #[cold]
-    fn claim_returned_frame(&self, witness: Witness) -> Option<(Claim, Frame)> {
-        let (one, frame) = self.take_frame_back(witness).or_else(|| {
+    fn claim_returned_frame(&self, claim_log: ClaimLog) -> Option<(Claim, Frame)> {
+        let (one, frame) = self.take_frame_back(claim_log).or_else(|| {
             // As for items: what is not seen after this is said after it.
             self.returned.fetch_and(!SOME, Ordering::AcqRel);
             kill_point!("ring.take_back.cleared");
-            let taken = self.take_frame_back(witness)?;
+            let taken = self.take_frame_back(claim_log)?;
             self.returned.fetch_or(SOME, Ordering::Release);
             Some(taken)
         })?;
         let claim = Claim { len: frame.slots(), ..one };
-        witness.holds(claim);
+        claim_log.held(claim);
         kill_point!("ring.take_back.holds");
         Some((claim, frame))
     }
 
-    fn take_frame_back(&self, witness: Witness) -> Option<(Claim, Frame)> {
+    fn take_frame_back(&self, claim_log: ClaimLog) -> Option<(Claim, Frame)> {
         let head = self.head.load(Ordering::Relaxed);
         let first = head.saturating_sub(self.lap());
         let claim = (first..head)
             .map(|start| Claim { start, len: 1 })
-            .find(|&claim| self.take_back(claim, witness))?;
+            .find(|&claim| self.take_back(claim, claim_log))?;
         Some((claim, self.lengths().get(claim.start)))
     }
 
     /// Gives the slots of a received frame back to the producers.
     #[inline(always)]
-    pub(crate) fn release_frame(&self, claim: Claim, witness: Witness) {
-        match witness.frames() {
+    pub(crate) fn release_frame(&self, claim: Claim, claim_log: ClaimLog) {
+        match claim_log.frames() {
             Some(received) => received.begin(1),
             None => self.lengths().counters().received.tally.count_beside_others(),
         }
         kill_point!("frame.release.counted");
         self.release(claim);
-        if let Some(received) = witness.frames() {
+        if let Some(received) = claim_log.frames() {
             received.end(true);
         }
     }
@@ -177,8 +177,8 @@ impl Ring {
     /// Gives a claimed frame back to the consumers: as if it had not been claimed if it was the last, else
     /// it is taken again before any other.
     #[cold]
-    pub(crate) fn hand_frame_back(&self, claim: Claim, witness: Witness) {
-        witness.doubts();
+    pub(crate) fn hand_frame_back(&self, claim: Claim, claim_log: ClaimLog) {
+        claim_log.releasing();
         kill_point!("ring.hand_back.doubts");
         // Release: done with the slots, which have no state to say so; pairs with `advance`.
         let moved =

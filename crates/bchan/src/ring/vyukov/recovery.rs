@@ -1,13 +1,13 @@
-//! What becomes of the claims of those who died; see [`intent`](crate::ring::intent).
+//! What becomes of the claims of those who died; see [`claim_log`](crate::ring::claim_log).
 
 use super::{BACK, FREE, FULL, Ring, SEALED, SKIP};
-use crate::layout::{Intent, Seat};
+use crate::layout::{ClaimWords, Seat};
 use crate::process::kill_point;
-use crate::ring::intent::Written;
+use crate::ring::claim_log::Written;
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::Patience;
 
-/// For those who died; see `intent`.
+/// For those who died; see `claim_words`.
 impl Ring {
     /// Finishes what the owner of the seat `dead` had claimed: slots to write are given up, messages go
     /// back to the consumers. False if somebody hinders it, and it is to be tried again. To be called by
@@ -18,8 +18,8 @@ impl Ring {
         others: impl Fn() -> Vec<&'a Seat>,
         is_alive: impl Fn(&Seat) -> bool,
     ) -> bool {
-        let sending = Side { word: &self.tail, intent: |seat| &seat.sending };
-        let receiving = Side { word: &self.head, intent: |seat| &seat.receiving };
+        let sending = Side { word: &self.tail, claim_words: |seat| &seat.sending };
+        let receiving = Side { word: &self.head, claim_words: |seat| &seat.receiving };
         let claims = |what, side| self.claims_of(dead, what, side, &others, &is_alive);
         let Some(unsent) = claims(FREE, sending) else { return false };
         self.give_up(&dead.sending, unsent);
@@ -37,7 +37,7 @@ impl Ring {
     }
 
     /// Gives up the slots that the dead had claimed and not sent.
-    fn give_up(&self, dead: &Intent, unsent: Vec<u64>) {
+    fn give_up(&self, dead: &ClaimWords, unsent: Vec<u64>) {
         let mut hidden = Vec::new();
         if self.lengths.is_some() {
             let written = dead.read();
@@ -66,7 +66,7 @@ impl Ring {
     }
 
     /// Has the messages come again that the dead had claimed and not released.
-    fn put_back(&self, dead: &Intent, mut unread: Vec<u64>) {
+    fn put_back(&self, dead: &ClaimWords, mut unread: Vec<u64>) {
         if self.lengths.is_some() {
             let written = dead.read();
             if dead.frames.is_under_way() {
@@ -85,7 +85,7 @@ impl Ring {
     }
 
     /// Frees the slots that the dead had claimed to pass.
-    fn pass_for(&self, dead: &Intent, unpassed: Vec<u64>) {
+    fn pass_for(&self, dead: &ClaimWords, unpassed: Vec<u64>) {
         if !dead.slots.is_under_way() {
             dead.slots.begin(unpassed.len() as u64);
         }
@@ -104,7 +104,7 @@ impl Ring {
         others: impl Fn() -> Vec<&'a Seat>,
         is_alive: impl Fn(&Seat) -> bool,
     ) -> Option<Vec<u64>> {
-        let written = (side.intent)(dead).read();
+        let written = (side.claim_words)(dead).read();
         let mut patience = Patience::new();
         while patience.is_left() {
             // Acquire: before the looks that follow; pairs with the Release in `say_given_back`.
@@ -114,7 +114,7 @@ impl Ring {
             if written.is_held || claims.is_empty() {
                 return Some(claims);
             }
-            let others = others().into_iter().map(|seat| (seat, (side.intent)(seat).read()));
+            let others = others().into_iter().map(|seat| (seat, (side.claim_words)(seat).read()));
             let rivals: Vec<_> = others.filter(|(_, other)| other.meets(written)).collect();
             if rivals.iter().any(|(seat, other)| !other.is_held && is_alive(seat)) {
                 // It will soon have it, or not.
@@ -145,7 +145,7 @@ impl Ring {
         Vec::new()
     }
 
-    /// The sequences of an intent that were claimed, by whomever, and whose slots are not used anew.
+    /// The sequences of a claim log that were claimed, by whomever, and whose slots are not used anew.
     fn in_flight(&self, written: Written, word: &AtomicU64) -> std::ops::Range<u64> {
         let end = word.load(Ordering::Acquire) & !SEALED;
         let last = written.start.saturating_add(written.len.min(self.lap())).min(end);
@@ -163,5 +163,5 @@ impl Ring {
 #[derive(Clone, Copy)]
 struct Side<'a> {
     word: &'a AtomicU64,
-    intent: fn(&Seat) -> &Intent,
+    claim_words: fn(&Seat) -> &ClaimWords,
 }

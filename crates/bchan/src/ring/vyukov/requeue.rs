@@ -2,20 +2,20 @@
 
 use super::{BACK, Claim, FULL, Ring, SOME};
 use crate::process::kill_point;
-use crate::ring::intent::Witness;
+use crate::ring::claim_log::ClaimLog;
 use crate::sync::Ordering;
 
 impl Ring {
     /// Gives claimed messages back to the consumers: as if they had not been claimed if they are the
     /// last, else they are taken again before any other.
     #[cold]
-    pub(crate) fn hand_back(&self, claim: Claim, witness: Witness) {
+    pub(crate) fn hand_back(&self, claim: Claim, claim_log: ClaimLog) {
         if claim.len == 0 {
             return;
         }
-        witness.doubts();
+        claim_log.releasing();
         kill_point!("ring.hand_back.doubts");
-        // Release: done with the slots, which have no state to say so, and with the witness; pairs with
+        // Release: done with the slots, which have no state to say so, and with the claim log; pairs with
         // `advance`.
         let moved =
             self.head.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
@@ -37,39 +37,39 @@ impl Ring {
 
     /// Claims messages that another consumer gave back, of which there are few, seldom.
     #[cold]
-    pub(super) fn claim_returned(&self, wanted: usize, witness: Witness) -> Option<Claim> {
-        let claim = self.take_some_back(wanted, witness).or_else(|| {
+    pub(super) fn claim_returned(&self, wanted: usize, claim_log: ClaimLog) -> Option<Claim> {
+        let claim = self.take_some_back(wanted, claim_log).or_else(|| {
             // Whoever gives some back says so afterwards: what is not seen after this is said after it.
             // AcqRel: sees those of which it was said before.
             self.returned.fetch_and(!SOME, Ordering::AcqRel);
             kill_point!("ring.take_back.cleared");
-            let claim = self.take_some_back(wanted, witness)?;
+            let claim = self.take_some_back(wanted, claim_log)?;
             self.returned.fetch_or(SOME, Ordering::Release);
             Some(claim)
         })?;
-        witness.holds(claim);
+        claim_log.held(claim);
         kill_point!("ring.take_back.holds");
         Some(claim)
     }
 
     /// Claims the first messages that were given back and lie in a row.
-    fn take_some_back(&self, wanted: usize, witness: Witness) -> Option<Claim> {
+    fn take_some_back(&self, wanted: usize, claim_log: ClaimLog) -> Option<Claim> {
         let head = self.head.load(Ordering::Relaxed);
         let first = head.saturating_sub(self.lap());
-        let start = (first..head).find(|&start| self.take_back(Claim { start, len: 1 }, witness))?;
+        let start = (first..head).find(|&start| self.take_back(Claim { start, len: 1 }, claim_log))?;
         let most = self.slots.contiguous(start, wanted.min((head - start) as usize));
-        let more = (2..=most).take_while(|&len| self.take_back(Claim { start, len }, witness));
+        let more = (2..=most).take_while(|&len| self.take_back(Claim { start, len }, claim_log));
         Some(Claim { start, len: 1 + more.count() })
     }
 
     /// Claims the last message of `claim`, if it was given back.
-    pub(super) fn take_back(&self, claim: Claim, witness: Witness) -> bool {
+    pub(super) fn take_back(&self, claim: Claim, claim_log: ClaimLog) -> bool {
         let sequence = claim.end().wrapping_sub(1);
         let (back, full) = (self.code(sequence, BACK), self.code(sequence, FULL));
         if self.state(sequence).load(Ordering::Relaxed) != back {
             return false;
         }
-        witness.tries(claim);
+        claim_log.begin(claim);
         kill_point!("ring.take_back.tries");
         // Acquire: pairs with the Release of whoever gave it back. Release: as in `advance`.
         let is_ours =
@@ -77,7 +77,7 @@ impl Ring {
         kill_point!("ring.take_back.claimed");
         if !is_ours {
             // What was claimed before stays so.
-            witness.tries(Claim { len: claim.len - 1, ..claim });
+            claim_log.begin(Claim { len: claim.len - 1, ..claim });
         }
         is_ours
     }
