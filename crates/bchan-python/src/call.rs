@@ -24,12 +24,12 @@ pub(crate) struct Call<'a, H, E: Entry> {
 }
 
 /// How long a call still waits.
-pub(crate) struct Patience {
+pub(crate) struct CallDeadline {
     timeout: Timeout,
     deadline: Option<Deadline>,
 }
 
-impl Patience {
+impl CallDeadline {
     pub(crate) fn new(timeout: Timeout) -> Self {
         Self { timeout, deadline: None }
     }
@@ -51,13 +51,13 @@ pub(crate) fn wait<T: Send, U: Unmet + Send>(
     py: Python<'_>,
     entry: &mut impl Entry,
     call: &str,
-    patience: &mut Patience,
+    deadline_of_call: &mut CallDeadline,
     state: impl Fn() -> String,
     mut work: impl FnMut(Deadline) -> Result<T, U> + Send,
 ) -> PyResult<T> {
     entry.mark();
-    let Some(deadline) = patience.deadline() else {
-        return Err(PyTimeoutError::error(patience.late(call, &state())));
+    let Some(deadline) = deadline_of_call.deadline() else {
+        return Err(PyTimeoutError::error(deadline_of_call.late(call, &state())));
     };
     let interrupt = Arc::new(Interrupt::default());
     entry.wait_until(&interrupt)?;
@@ -67,7 +67,7 @@ pub(crate) fn wait<T: Send, U: Unmet + Send>(
             Ok(done) => return Ok(done),
             Err(unmet) if unmet.is_interrupted() => entry.check_signals(py)?,
             Err(unmet) if unmet.is_late() => {
-                return Err(PyTimeoutError::error(patience.late(call, &state())));
+                return Err(PyTimeoutError::error(deadline_of_call.late(call, &state())));
             }
             Err(unmet) => return Err(unmet.refusal()),
         }

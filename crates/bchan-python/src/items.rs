@@ -58,8 +58,8 @@ impl Producer {
         self.item.as_array("reserve")?;
         let (py, wanted) = (n.py(), count(n, "n")?);
         let claim = |tx: &mut _| self.claim(py, tx, wanted);
-        self.reserving.reserve(timeout, claim, |handle, entry, patience| {
-            Call { handle, entry, item: &self.item }.wait_for_space(py, "reserve", patience)
+        self.reserving.reserve(timeout, claim, |handle, entry, deadline_of_call| {
+            Call { handle, entry, item: &self.item }.wait_for_space(py, "reserve", deadline_of_call)
         })
     }
 
@@ -123,8 +123,8 @@ impl Consumer {
         self.item.as_array("peek")?;
         let (py, wanted) = (n.py(), count(n, "n")?);
         let look = |rx: &mut _| self.look(py, rx, wanted);
-        self.handle.peek(timeout, look, |handle, entry, patience| {
-            Call { handle, entry, item: &self.item }.wait_for_message(py, "peek", patience)
+        self.handle.peek(timeout, look, |handle, entry, deadline_of_call| {
+            Call { handle, entry, item: &self.item }.wait_for_message(py, "peek", deadline_of_call)
         })
     }
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::arguments::{Timeout, describe};
-use crate::call::Patience;
+use crate::call::CallDeadline;
 use crate::detached::{PyIter_Next, PyObject_GetIter};
 use crate::errors::{Raise, with_attribute, with_sent};
 use crate::made;
@@ -92,8 +92,8 @@ impl<'py> Iterator for Drawn<'py> {
 
 /// Sends all objects of an iterable by `send`, which sends some of them and counts those that went.
 ///
-/// What it raises has `sent`, how many went, and `unsent`, a list of those that were drawn from the iterable and
-/// did not go.
+/// What it raises has `sent`, how many went, and `unsent`, a list of those that were drawn from the iterable
+/// and did not go.
 pub(crate) fn send_all<'py>(
     batch: Borrowed<'_, 'py, PyAny>,
     mut send: impl FnMut(&[Bound<'py, PyAny>], &mut usize) -> PyResult<()>,
@@ -134,12 +134,12 @@ pub(crate) fn send_batch(
     batch: Borrowed<'_, '_, PyAny>,
     timeout: Timeout,
 ) -> PyResult<()> {
-    let (py, mut patience) = (batch.py(), Patience::new(timeout));
+    let (py, mut deadline_of_call) = (batch.py(), CallDeadline::new(timeout));
     send_all(batch, |objects, sent| {
         outlet.send_with(py, |call| {
             while *sent < objects.len() {
                 match send_some(call.handle, &objects[*sent..])? {
-                    0 => call.wait_for_space(py, "send_batch", &mut patience)?,
+                    0 => call.wait_for_space(py, "send_batch", &mut deadline_of_call)?,
                     n => *sent += n,
                 }
             }

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::arguments::{Timeout, count_from};
-use crate::call::Patience;
+use crate::call::CallDeadline;
 use crate::detached::Attached;
 use crate::errors::{Raise, end_of_channel, must_be};
 use crate::gate::{Entry, Pass};
@@ -70,15 +70,15 @@ impl<H: Peeks> Handle<H, Peeked> {
         &self,
         timeout: Timeout,
         look: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
-        wait: impl Fn(&mut H, &mut Pass<'_>, &mut Patience) -> PyResult<()>,
+        wait: impl Fn(&mut H, &mut Pass<'_>, &mut CallDeadline) -> PyResult<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mut pass, inner) = self.enter()?;
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         loop {
             if let Some(view) = show(inner, &mut pass, &look)? {
                 return Ok(view);
             }
-            wait(inner.idle()?, &mut pass, &mut patience)?;
+            wait(inner.idle()?, &mut pass, &mut deadline_of_call)?;
         }
     }
 

@@ -18,7 +18,7 @@ use pyo3::types::{PyGenericAlias, PyType};
 use pyo3::{Borrowed, ffi};
 
 use crate::arguments::{Timeout, describe};
-use crate::call::Patience;
+use crate::call::CallDeadline;
 use crate::channel::make;
 use crate::contents::Contents;
 use crate::cooperative::{Hub, until};
@@ -77,12 +77,12 @@ fn shut_down(py: Python<'_>) -> PyErr {
 }
 
 /// What `timeout` means in the calls of `queue.Queue`.
-fn patience(is_blocking: bool, timeout: Option<Borrowed<'_, '_, PyAny>>) -> PyResult<Patience> {
+fn deadline_of_call(is_blocking: bool, timeout: Option<Borrowed<'_, '_, PyAny>>) -> PyResult<CallDeadline> {
     if !is_blocking {
-        return Ok(Patience::new(Timeout::Seconds(0.0)));
+        return Ok(CallDeadline::new(Timeout::Seconds(0.0)));
     }
-    let Some(timeout) = timeout else { return Ok(Patience::new(Timeout::Never)) };
-    Timeout::extract(timeout).map(Patience::new).map_err(|error| {
+    let Some(timeout) = timeout else { return Ok(CallDeadline::new(Timeout::Never)) };
+    Timeout::extract(timeout).map(CallDeadline::new).map_err(|error| {
         match error.is_instance_of::<PyValueError>(timeout.py()) {
             true => PyValueError::error("'timeout' must be a non-negative number"),
             false => error,
@@ -119,7 +119,8 @@ impl Queue {
         timeout: Option<Borrowed<'_, '_, PyAny>>,
     ) -> PyResult<()> {
         let py = item.py();
-        let (visit, mut patience) = (Visit::new(self.made_in)?, patience(is_blocking, timeout)?);
+        let (visit, mut deadline_of_call) =
+            (Visit::new(self.made_in)?, deadline_of_call(is_blocking, timeout)?);
         loop {
             if self.put_quickly(item) || self.put_over(item)? {
                 return Ok(());
@@ -127,7 +128,7 @@ impl Queue {
             if self.port.is_closed() {
                 return Err(shut_down(py));
             }
-            let Some(deadline) = patience.deadline() else { return Err(full(py)) };
+            let Some(deadline) = deadline_of_call.deadline() else { return Err(full(py)) };
             let outcome = until(py, &mut Hub::of(py)?, deadline, |until| self.port.wait_until_space(until))?;
             match outcome {
                 Ok(()) | Err(SendError::Closed | SendError::Deserted) => {}
@@ -228,7 +229,8 @@ impl Queue {
         is_blocking: bool,
         timeout: Option<Borrowed<'_, '_, PyAny>>,
     ) -> PyResult<*mut ffi::PyObject> {
-        let (visit, mut patience) = (Visit::new(self.made_in)?, patience(is_blocking, timeout)?);
+        let (visit, mut deadline_of_call) =
+            (Visit::new(self.made_in)?, deadline_of_call(is_blocking, timeout)?);
         let is_overflowing = || self.overflowing.load(Ordering::Acquire) != 0;
         loop {
             let object = self.get_any();
@@ -238,7 +240,7 @@ impl Queue {
             if self.port.is_closed() && self.is_empty() {
                 return Err(shut_down(py));
             }
-            let Some(deadline) = patience.deadline() else { return Err(empty(py)) };
+            let Some(deadline) = deadline_of_call.deadline() else { return Err(empty(py)) };
             let wait = |until| self.port.wait_for_message_or(is_overflowing, until);
             match until(py, &mut Hub::of(py)?, deadline, wait)? {
                 Ok(()) => {}

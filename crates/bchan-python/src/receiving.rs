@@ -10,7 +10,7 @@ use pyo3::{Borrowed, ffi};
 
 use crate::arguments::{Timeout, count};
 use crate::array::{self, Items, buffer_to_fill};
-use crate::call::{Call, Patience, wait};
+use crate::call::{Call, CallDeadline, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::{Raise, end_of_channel};
 use crate::gate::Entry;
@@ -85,13 +85,13 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
     /// Receives one item, waiting for it.
     #[cold]
     pub(crate) fn receive(&mut self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         loop {
             let object = self.take(py)?;
             if !object.is_null() {
                 return Ok(object);
             }
-            self.wait_for_message(py, "receive", &mut patience)?;
+            self.wait_for_message(py, "receive", &mut deadline_of_call)?;
         }
     }
 
@@ -101,9 +101,9 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         &mut self,
         py: Python<'_>,
         call: &str,
-        patience: &mut Patience,
+        deadline_of_call: &mut CallDeadline,
     ) -> PyResult<()> {
-        self.wait_and(py, call, patience, |_| ())
+        self.wait_and(py, call, deadline_of_call, |_| ())
     }
 
     /// Waits until there is a message, or was a moment ago, and then does what needs no Python before
@@ -113,7 +113,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         &mut self,
         py: Python<'_>,
         call: &str,
-        patience: &mut Patience,
+        deadline_of_call: &mut CallDeadline,
         then: impl Fn(&mut H) -> T + Sync,
     ) -> PyResult<T> {
         let rx = &mut *self.handle;
@@ -121,7 +121,7 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
             return Err(end_of_channel());
         }
         let empty = || EMPTY.to_owned();
-        wait(py, &mut self.entry, call, patience, empty, |deadline| {
+        wait(py, &mut self.entry, call, deadline_of_call, empty, |deadline| {
             rx.wait_for_message(deadline).map(|()| then(rx))
         })
     }
@@ -163,12 +163,12 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         timeout: Timeout,
     ) -> PyResult<usize> {
         let (data, len, size) = (Shared(items.data), items.len, self.item.size());
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         let _held = items.hold(py);
         loop {
             // SAFETY: `items` has room for `len` items of the channel's size, and keeps it there.
             let gather = |rx: &mut H| unsafe { gather(rx, data.get(), len, size) };
-            let received = self.wait_and(py, "receive_into", &mut patience, gather)?;
+            let received = self.wait_and(py, "receive_into", &mut deadline_of_call, gather)?;
             if received > 0 {
                 return Ok(received);
             }
@@ -202,12 +202,12 @@ impl<H: Receiving + Send, E: Entry> Call<'_, H, E> {
         wanted: usize,
         timeout: Timeout,
     ) -> PyResult<Batch<'py>> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         loop {
             if let Some(batch) = self.take_batch(py, wanted)? {
                 return Ok(batch);
             }
-            self.wait_for_message(py, "receive_batch", &mut patience)?;
+            self.wait_for_message(py, "receive_batch", &mut deadline_of_call)?;
         }
     }
 
@@ -233,8 +233,8 @@ pub(crate) enum Batch<'py> {
 }
 
 impl<'py> Batch<'py> {
-    /// An array, or a list. To make a list or a slice may run the garbage collector, and so any Python code: it
-    /// comes when the call on the handle is over.
+    /// An array, or a list. To make a list or a slice may run the garbage collector, and so any Python code:
+    /// it comes when the call on the handle is over.
     fn into_python(self) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Self::Array(array) => Ok(array),

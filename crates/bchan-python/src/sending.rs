@@ -6,7 +6,7 @@ use pyo3::{Borrowed, ffi};
 
 use crate::arguments::Timeout;
 use crate::array::{Items, batch_to_send};
-use crate::call::{Call, Patience, wait};
+use crate::call::{Call, CallDeadline, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::{Unmet, with_sent};
 use crate::gate::Entry;
@@ -48,9 +48,9 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
     /// Sends one item, waiting while there is no space.
     #[cold]
     pub(crate) fn send(&mut self, py: Python<'_>, encoded: &Encoded<'_>, timeout: Timeout) -> PyResult<()> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         while !self.try_send(encoded)? {
-            self.wait_for_space(py, "send", &mut patience)?;
+            self.wait_for_space(py, "send", &mut deadline_of_call)?;
         }
         Ok(())
     }
@@ -61,12 +61,12 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
         &mut self,
         py: Python<'_>,
         call: &str,
-        patience: &mut Patience,
+        deadline_of_call: &mut CallDeadline,
     ) -> PyResult<()> {
         let tx = &mut *self.handle;
         let capacity = tx.capacity();
         let full = || format!("all {capacity} slots are full");
-        wait(py, &mut self.entry, call, patience, full, |deadline| tx.wait_for_space(deadline))
+        wait(py, &mut self.entry, call, deadline_of_call, full, |deadline| tx.wait_for_space(deadline))
     }
 
     /// Sends what there is space for; tells how many.
@@ -127,13 +127,13 @@ impl<H: Sending + Send, E: Entry> Call<'_, H, E> {
         sent: &mut usize,
         timeout: Timeout,
     ) -> PyResult<()> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         let (data, len, size) = (Shared(items.data), items.len, self.item.size());
         let _held = items.hold(py);
         let tx = &mut *self.handle;
         let capacity = tx.capacity();
         let full = || format!("all {capacity} slots are full");
-        wait(py, &mut self.entry, "send_batch", &mut patience, full, |deadline| {
+        wait(py, &mut self.entry, "send_batch", &mut deadline_of_call, full, |deadline| {
             while *sent < len {
                 tx.wait_for_space(deadline)?;
                 // SAFETY: `items` has `len` items of this size, and keeps them there.

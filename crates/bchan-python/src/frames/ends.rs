@@ -73,8 +73,8 @@ impl Producer {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, len) = (nbytes.py(), self.room_wanted(nbytes)?);
         let claim = |tx: &mut _| self.claim(py, tx, len);
-        self.reserving.reserve(timeout, claim, |handle, entry, patience| {
-            FrameCall { handle, entry }.wait_for_room(py, "reserve", len, patience)
+        self.reserving.reserve(timeout, claim, |handle, entry, deadline_of_call| {
+            FrameCall { handle, entry }.wait_for_room(py, "reserve", len, deadline_of_call)
         })
     }
 
@@ -139,8 +139,8 @@ impl Consumer {
     /// A read-only view of the next message, waiting for it.
     pub(crate) fn peek<'py>(&self, py: Python<'py>, timeout: Timeout) -> PyResult<Bound<'py, PyAny>> {
         let look = |rx: &mut _| self.look(py, rx);
-        self.handle.peek(timeout, look, |handle, entry, patience| {
-            FrameCall { handle, entry }.wait_for_message(py, "peek", patience)
+        self.handle.peek(timeout, look, |handle, entry, deadline_of_call| {
+            FrameCall { handle, entry }.wait_for_message(py, "peek", deadline_of_call)
         })
     }
 

@@ -11,7 +11,7 @@ use pyo3::{Borrowed, ffi};
 use super::buffer::Target;
 use super::sending::FrameCall;
 use crate::arguments::{Timeout, count};
-use crate::call::{Patience, wait};
+use crate::call::{CallDeadline, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::{Raise, end_of_channel};
 use crate::gate::Entry;
@@ -105,14 +105,14 @@ impl<H: ReceivingFrames + Send, E: Entry> FrameCall<'_, H, E> {
         &mut self,
         py: Python<'_>,
         call: &str,
-        patience: &mut Patience,
+        deadline_of_call: &mut CallDeadline,
     ) -> PyResult<()> {
         let rx = &mut *self.handle;
         if rx.is_ended() {
             return Err(end_of_channel());
         }
         let empty = || EMPTY.to_owned();
-        wait(py, &mut self.entry, call, patience, empty, |deadline| rx.wait_for_message(deadline))
+        wait(py, &mut self.entry, call, deadline_of_call, empty, |deadline| rx.wait_for_message(deadline))
     }
 
     /// What `attempt` gives, waiting until it gives something.
@@ -123,11 +123,11 @@ impl<H: ReceivingFrames + Send, E: Entry> FrameCall<'_, H, E> {
         timeout: Timeout,
         mut attempt: impl FnMut(&mut Self) -> PyResult<Option<T>>,
     ) -> PyResult<T> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         loop {
             match attempt(self)? {
                 Some(received) => return Ok(received),
-                None => self.wait_for_message(py, call, &mut patience)?,
+                None => self.wait_for_message(py, call, &mut deadline_of_call)?,
             }
         }
     }

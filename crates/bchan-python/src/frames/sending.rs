@@ -6,7 +6,7 @@ use pyo3::{Borrowed, ffi};
 
 use super::buffer::{Message, Payload};
 use crate::arguments::Timeout;
-use crate::call::{Patience, wait};
+use crate::call::{CallDeadline, wait};
 use crate::detached::{MUCH, detached};
 use crate::errors::Unmet;
 use crate::gate::Entry;
@@ -48,11 +48,11 @@ impl<H: SendingFrames + Send, E: Entry> FrameCall<'_, H, E> {
         py: Python<'_>,
         call: &str,
         message: &impl Payload,
-        patience: &mut Patience,
+        deadline_of_call: &mut CallDeadline,
     ) -> PyResult<()> {
         let (tx, len) = (&mut *self.handle, message.frame().len);
         let full = || format!("no room for {len} bytes");
-        wait(py, &mut self.entry, call, patience, full, |deadline| {
+        wait(py, &mut self.entry, call, deadline_of_call, full, |deadline| {
             loop {
                 tx.wait_for_room(len, deadline)?;
                 if message.put(tx)? {
@@ -69,11 +69,11 @@ impl<H: SendingFrames + Send, E: Entry> FrameCall<'_, H, E> {
         py: Python<'_>,
         call: &str,
         message: &impl Payload,
-        patience: &mut Patience,
+        deadline_of_call: &mut CallDeadline,
     ) -> PyResult<()> {
         match self.try_send(py, message)? {
             true => Ok(()),
-            false => self.wait_and_send(py, call, message, patience),
+            false => self.wait_and_send(py, call, message, deadline_of_call),
         }
     }
 
@@ -84,11 +84,11 @@ impl<H: SendingFrames + Send, E: Entry> FrameCall<'_, H, E> {
         py: Python<'_>,
         call: &str,
         len: usize,
-        patience: &mut Patience,
+        deadline_of_call: &mut CallDeadline,
     ) -> PyResult<()> {
         let tx = &mut *self.handle;
         let full = || format!("no room for {len} bytes");
-        wait(py, &mut self.entry, call, patience, full, |deadline| tx.wait_for_room(len, deadline))
+        wait(py, &mut self.entry, call, deadline_of_call, full, |deadline| tx.wait_for_room(len, deadline))
     }
 }
 
@@ -144,7 +144,7 @@ pub(crate) trait FrameOutlet {
     fn send_any(&self, object: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
         let message = Message::of(object, self.most())?;
         let py = object.py();
-        self.send_with(py, |call| call.send(py, "send", &message, &mut Patience::new(timeout)))
+        self.send_with(py, |call| call.send(py, "send", &message, &mut CallDeadline::new(timeout)))
     }
 
     /// Sends the first messages of a list, a tuple or an array, as many as there is room for; tells how many.
@@ -166,12 +166,12 @@ pub(crate) trait FrameOutlet {
 
     /// Sends all messages of an iterable, waiting while there is no room.
     fn send_batch(&self, batch: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
-        let (py, mut patience) = (batch.py(), Patience::new(timeout));
+        let (py, mut deadline_of_call) = (batch.py(), CallDeadline::new(timeout));
         send_all(batch, |objects, sent| {
             let messages = self.messages(objects)?;
             self.send_with(py, |call| {
                 for message in &messages {
-                    call.send(py, "send_batch", message, &mut patience)?;
+                    call.send(py, "send_batch", message, &mut deadline_of_call)?;
                     *sent += 1;
                 }
                 Ok(())

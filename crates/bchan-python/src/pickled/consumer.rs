@@ -11,7 +11,7 @@ use super::decoding::{self, Pickled, Taken, failed, list_of, out, step};
 use super::pickle::loads;
 use super::receiving::PickledInlet;
 use crate::arguments::Timeout;
-use crate::call::Patience;
+use crate::call::CallDeadline;
 use crate::channel::Channel;
 use crate::detached::Attached;
 use crate::errors::checked_alarm;
@@ -87,9 +87,9 @@ impl Consumer {
 
     /// Claims the next message for the next call that receives, waiting for it.
     pub(crate) fn await_hold(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         while !self.hold()? {
-            self.wait(py, "hold", &mut patience)?;
+            self.wait(py, "hold", &mut deadline_of_call)?;
         }
         Ok(())
     }
@@ -157,12 +157,12 @@ impl Consumer {
 
     /// Shows the next message, waiting for it.
     pub(crate) fn await_look<'py>(&self, py: Python<'py>, timeout: Timeout) -> PyResult<Bound<'py, PyAny>> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         loop {
             if let Some(object) = self.look(py)? {
                 return Ok(object);
             }
-            self.wait(py, "view", &mut patience)?;
+            self.wait(py, "view", &mut deadline_of_call)?;
         }
     }
 
@@ -286,9 +286,9 @@ impl PickledInlet for Consumer {
             .for_each(|object| into.push(object));
     }
 
-    fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()> {
+    fn wait(&self, py: Python<'_>, call: &str, deadline_of_call: &mut CallDeadline) -> PyResult<()> {
         let (entry, handle) = self.handle.enter_idle()?;
-        FrameCall { handle, entry }.wait_for_message(py, call, patience)
+        FrameCall { handle, entry }.wait_for_message(py, call, deadline_of_call)
     }
 
     fn is_ended(&self, _py: Python<'_>) -> PyResult<bool> {

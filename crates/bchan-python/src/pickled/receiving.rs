@@ -7,7 +7,7 @@ use pyo3::{Borrowed, ffi};
 use super::MOST_OBJECTS;
 use super::decoding::{Taken, failed, out, step};
 use crate::arguments::{Timeout, count};
-use crate::call::Patience;
+use crate::call::CallDeadline;
 use crate::channel::Channel;
 use crate::errors::{end_of_channel, with_attribute};
 use crate::frames::receiving::FrameInlet;
@@ -27,7 +27,7 @@ pub(crate) trait PickledInlet {
     fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut NewList<'py>);
 
     /// Waits until there is a message, or was a moment ago.
-    fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()>;
+    fn wait(&self, py: Python<'_>, call: &str, deadline_of_call: &mut CallDeadline) -> PyResult<()>;
 
     /// Whether nothing more will ever come.
     fn is_ended(&self, py: Python<'_>) -> PyResult<bool>;
@@ -43,9 +43,9 @@ pub(crate) trait PickledInlet {
 
     #[cold]
     fn await_one<'py>(&self, py: Python<'py>, call: &str, timeout: Timeout) -> PyResult<Taken<'py>> {
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         loop {
-            self.wait(py, call, &mut patience)?;
+            self.wait(py, call, &mut deadline_of_call)?;
             if let Some(taken) = self.take(py)? {
                 return Ok(taken);
             }
@@ -154,8 +154,8 @@ impl PickledInlet for Channel {
 
     fn take_more<'py>(&self, _: Python<'py>, _: usize, _: &mut NewList<'py>) {}
 
-    fn wait(&self, py: Python<'_>, call: &str, patience: &mut Patience) -> PyResult<()> {
-        self.receive_with(py, |it| it.wait_for_message(py, call, patience))
+    fn wait(&self, py: Python<'_>, call: &str, deadline_of_call: &mut CallDeadline) -> PyResult<()> {
+        self.receive_with(py, |it| it.wait_for_message(py, call, deadline_of_call))
     }
 
     fn is_ended(&self, py: Python<'_>) -> PyResult<bool> {

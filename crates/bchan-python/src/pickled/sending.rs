@@ -7,7 +7,7 @@ use pyo3::{Borrowed, ffi};
 use super::MOST_OBJECTS;
 use super::encoding::Encoded;
 use crate::arguments::Timeout;
-use crate::call::Patience;
+use crate::call::CallDeadline;
 use crate::detached::MUCH;
 use crate::frames::buffer::too_long;
 use crate::frames::sending::FrameOutlet;
@@ -131,7 +131,7 @@ fn send_any(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>, timeout:
         return Ok(());
     }
     let py = object.py();
-    outlet.send_with(py, |call| call.send(py, "send", &message, &mut Patience::new(timeout)))
+    outlet.send_with(py, |call| call.send(py, "send", &message, &mut CallDeadline::new(timeout)))
 }
 
 /// A frame's worth of a batch, and how many objects that is.
@@ -198,20 +198,20 @@ fn fill_up(outlet: &impl FrameOutlet, objects: &[Bound<'_, PyAny>]) -> PyResult<
     Ok(sent)
 }
 
-/// Sends all objects of an iterable, waiting while there is no room. Of a list, a tuple or an array, all are pickled
-/// before the first is sent.
+/// Sends all objects of an iterable, waiting while there is no room. Of a list, a tuple or an array, all are
+/// pickled before the first is sent.
 pub(crate) fn send_batch(
     outlet: &impl FrameOutlet,
     batch: Borrowed<'_, '_, PyAny>,
     timeout: Timeout,
 ) -> PyResult<()> {
-    let (py, mut patience) = (batch.py(), Patience::new(timeout));
+    let (py, mut deadline_of_call) = (batch.py(), CallDeadline::new(timeout));
     send_all(batch, |objects, sent| {
         let mut messages = Vec::new();
         chunks(objects, outlet.most(), &mut messages)?;
         outlet.send_with(py, |call| {
             for (message, n) in &messages {
-                call.send(py, "send_batch", message, &mut patience)?;
+                call.send(py, "send_batch", message, &mut deadline_of_call)?;
                 *sent += n;
             }
             Ok(())

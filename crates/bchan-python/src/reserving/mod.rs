@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use self::threads::{remember, this_thread};
 use crate::arguments::{Timeout, count_from};
 use crate::array;
-use crate::call::Patience;
+use crate::call::CallDeadline;
 use crate::channel::Channel;
 use crate::detached::{Attached, detached};
 use crate::errors::{Raise, Unmet, must_be};
@@ -130,15 +130,15 @@ impl<H: Reserves> Reserving<H> {
         &self,
         timeout: Timeout,
         claim: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
-        wait: impl Fn(&mut H, &mut Pass<'_>, &mut Patience) -> PyResult<()>,
+        wait: impl Fn(&mut H, &mut Pass<'_>, &mut CallDeadline) -> PyResult<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mut pass, inner) = self.handle.enter()?;
-        let mut patience = Patience::new(timeout);
+        let mut deadline_of_call = CallDeadline::new(timeout);
         loop {
             if let Some(view) = self.claim(inner, &mut pass, &claim)? {
                 return Ok(view);
             }
-            wait(inner.idle()?, &mut pass, &mut patience)?;
+            wait(inner.idle()?, &mut pass, &mut deadline_of_call)?;
         }
     }
 
@@ -258,7 +258,8 @@ impl<H: Reserves> Drop for Reserving<H> {
     }
 }
 
-/// The view that a producer just made, after seeing to it that its reservation is given up if this thread ends.
+/// The view that a producer just made, after seeing to it that its reservation is given up if this thread
+/// ends.
 pub(crate) fn remembered<'py, H: Reserves>(
     producer: Borrowed<'_, 'py, PyAny>,
     reserving: &Reserving<H>,

@@ -30,7 +30,7 @@ use crate::layout::Seat;
 use crate::process::{self, DeathObserver, Lifeline, Owner, Unwatchable, kill_point};
 use crate::ring::vyukov::Ring;
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
-use crate::wait::{Patience, Reach, relay};
+use crate::wait::{Reach, RetryBudget, relay};
 
 /// Of the handles that a seat has had, the last was given back unused.
 const CALLED_IN: u64 = 1 << 63;
@@ -386,9 +386,9 @@ impl Shared {
         let (seat, this) = (self.memory.seat(index), Owner::this());
         if owner.process() != this {
             // Announced first, so that nobody has it who is not watched.
-            let mut patience = Patience::new();
+            let mut budget = RetryBudget::new();
             while let Err(now) = seat.heir.compare_exchange(0, this.0, Ordering::AcqRel, Ordering::Acquire) {
-                if !patience.is_left() {
+                if !budget.is_left() {
                     return Err(HandleError::Elsewhere { pid: Owner(now).pid() });
                 }
                 if !Owner(now).is_alive() {
@@ -775,9 +775,9 @@ impl<'a> RecoveryLock<'a> {
         shared.check_namespace().ok()?;
         let word = &shared.memory.header().recovery_lock;
         let this = Owner::this().0;
-        let mut patience = Patience::new();
+        let mut budget = RetryBudget::new();
         let mut now = 0;
-        while patience.is_left() {
+        while budget.is_left() {
             // Acquire: sees what the last one cleared; pairs with the Release in `drop`.
             match word.compare_exchange(now, this, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {

@@ -112,12 +112,12 @@ impl Event<'_> {
         self.join(PATIENT);
     }
 
-    fn join(self, patience: u32) {
+    fn join(self, budget: u32) {
         let join = |state: u32| {
             // Beyond the most that can be counted (or those of processes that died while they waited), it is
             // woken all the same: whoever notifies finds some who wait.
             let waiting = if state & WAITING_MASK < WAITING_MASK { state + WAITING } else { state };
-            Some(waiting & !PATIENT | patience)
+            Some(waiting & !PATIENT | budget)
         };
         // Relaxed: the caller's heavy barrier orders it before the look that follows.
         let _ = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, join);

@@ -226,9 +226,9 @@ fn keeping_watch(
     sleep: impl Fn(Option<Duration>) -> Waking,
 ) -> Waking {
     let is_shared = || words.iter().any(|word| word.reach == Reach::Machine);
-    let Some(patience) = process::unattended().filter(|_| is_shared()) else { return sleep(timeout) };
-    let is_last = timeout.is_some_and(|timeout| timeout <= patience);
-    let waking = sleep(if is_last { timeout } else { Some(patience) });
+    let Some(budget) = process::unattended().filter(|_| is_shared()) else { return sleep(timeout) };
+    let is_last = timeout.is_some_and(|timeout| timeout <= budget);
+    let waking = sleep(if is_last { timeout } else { Some(budget) });
     process::look();
     if waking == Waking::TimedOut && !is_last { Waking::Woken } else { waking }
 }

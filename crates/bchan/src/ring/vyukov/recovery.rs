@@ -5,7 +5,7 @@ use crate::layout::{ClaimWords, Seat};
 use crate::process::kill_point;
 use crate::ring::claim_log::Written;
 use crate::sync::{AtomicU64, Ordering};
-use crate::wait::Patience;
+use crate::wait::RetryBudget;
 
 /// For those who died; see `claim_words`.
 impl Ring {
@@ -105,8 +105,8 @@ impl Ring {
         is_alive: impl Fn(&Seat) -> bool,
     ) -> Option<Vec<u64>> {
         let written = (side.claim_words)(dead).read();
-        let mut patience = Patience::new();
-        while patience.is_left() {
+        let mut budget = RetryBudget::new();
+        while budget.is_left() {
             // Acquire: before the looks that follow; pairs with the Release in `say_given_back`.
             let given_back = self.given_back.load(Ordering::Acquire);
             let mut claims: Vec<u64> = self.in_flight(written, side.word).collect();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 /// How long somebody may still take.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct RetryBudget {
     rounds: u32,
 }
 
-impl Patience {
+impl RetryBudget {
     /// Rounds in which the other only gets this thread's turn, before those in which it gets a while.
     const SHORT: u32 = 50;
     const LONG: u32 = 500;
