@@ -17,7 +17,7 @@ class _Native(Protocol):
 
     @property
     def closed(self) -> bool: ...
-    def _ticket(
+    def _token(
         self, child: _core.Handover | None = None, is_lent: bool = False
     ) -> tuple[int, int]: ...
     def _adopt(self, now: bool) -> None: ...
@@ -37,9 +37,9 @@ class Handle(Closing):
     _channel: "Channel | None"
     _messages: ClassVar[Messages] = "items"
 
-    def __new__(cls, channel: "Channel", ticket: tuple[int, int] | None = None) -> Self:
+    def __new__(cls, channel: "Channel", token: tuple[int, int] | None = None) -> Self:
         """Register; see `Channel.producer` and `Channel.consumer`."""
-        self = super().__new__(cls, channel, ticket, cls._messages)  # type: ignore[call-arg]
+        self = super().__new__(cls, channel, token, cls._messages)  # type: ignore[call-arg]
         # With it the handle is passed to another process.
         self._channel = channel if channel.shared else None  # type: ignore[misc]
         return self
@@ -58,7 +58,7 @@ class Handle(Closing):
         _lines.wake_all(self)
 
     def __reduce__(self: _Native) -> tuple[Any, ...]:
-        return type(self), (_sharing.checked(self._channel), self._ticket(_handover.child()))
+        return type(self), (_sharing.checked(self._channel), self._token(_handover.child()))
 
     def __copy__(self) -> NoReturn:
         raise TypeError(

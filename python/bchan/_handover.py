@@ -99,7 +99,7 @@ def _before_fork() -> None:
     for handle, is_lent in _reaching.handles_of(start.process):
         # What was used, or closed, does not go.
         with suppress(RuntimeError, _core.Closed):
-            handle._ticket(start.handover, is_lent)
+            handle._token(start.handover, is_lent)
 
 
 def _in_child() -> None:

@@ -17,8 +17,8 @@ use crate::{frames, items, pickled};
 
 /// The consumer of a channel. Its hot methods are set by `methods`.
 ///
-/// With CPython's head, producers and consumers are whole cache lines long (448 bytes): so all instances lie alike. At
-/// some places a call takes longer.
+/// With CPython's head, producers and consumers are whole cache lines long (448 bytes): so all instances lie
+/// alike. At some places a call takes longer.
 #[pyclass(frozen, subclass, weakref, module = "bchan._core")]
 pub(crate) struct Consumer {
     pub(crate) end: End,
@@ -76,29 +76,30 @@ impl Consumer {
 #[pymethods]
 impl Consumer {
     #[new]
-    #[pyo3(signature = (channel, ticket=None, messages=None))]
+    #[pyo3(signature = (channel, token=None, messages=None))]
     fn new(
         py: Python<'_>,
         channel: &Channel,
-        ticket: Option<Passed>,
+        token: Option<Passed>,
         messages: Option<Messages>,
     ) -> PyResult<Self> {
         channel.check_messages(messages)?;
         let end = match channel.messages() {
-            Messages::Items => End::Items(items::Consumer::new(py, channel, ticket)?),
-            Messages::Bytes => End::Bytes(frames::ends::Consumer::new(py, channel, ticket)?),
-            Messages::Pickled => End::Pickled(pickled::consumer::Consumer::new(py, channel, ticket)?),
+            Messages::Items => End::Items(items::Consumer::new(py, channel, token)?),
+            Messages::Bytes => End::Bytes(frames::ends::Consumer::new(py, channel, token)?),
+            Messages::Pickled => End::Pickled(pickled::consumer::Consumer::new(py, channel, token)?),
         };
         Ok(Self { end })
     }
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
-        each!(self, end => end.handle.ticket(child, is_lent)).map(Made)
+    fn _token(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        each!(self, end => end.handle.token(child, is_lent)).map(Made)
     }
 
-    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
+    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for
+    /// it.
     fn _adopt(&self, now: bool) -> PyResult<()> {
         each!(self, end => end.handle.adopt(now))
     }

@@ -26,9 +26,9 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, channel: &Channel, token: Option<Passed>) -> PyResult<Self> {
         let (core, item) = (channel.core()?, ItemType::new(channel.descr().bind(py))?);
-        let register = || registered(ticket, || core.producer(), |ticket| core.tx_of(ticket));
+        let register = || registered(token, || core.producer(), |token| core.tx_of(token));
         Ok(Self { reserving: Reserving::new(py, channel, register)?, item })
     }
 
@@ -108,9 +108,9 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, channel: &Channel, token: Option<Passed>) -> PyResult<Self> {
         let (core, item) = (channel.core()?, ItemType::new(channel.descr().bind(py))?);
-        let register = || registered(ticket, || core.consumer(), |ticket| core.rx_of(ticket));
+        let register = || registered(token, || core.consumer(), |token| core.rx_of(token));
         Ok(Self { handle: Handle::new(py, channel, Peeked::default(), register)?, item })
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use bchan::{Consumer, FrameConsumer, FrameProducer, HandleError, Producer, Ticket};
+use bchan::{Consumer, FrameConsumer, FrameProducer, HandleError, Producer, Token};
 use pyo3::prelude::*;
 
 use crate::errors::from_handle;
@@ -15,8 +15,8 @@ pub(crate) trait Passable {
     const WHAT: &'static str;
 
     fn begin(&mut self) -> Result<(), HandleError>;
-    fn ticket(&mut self) -> Result<Ticket, HandleError>;
-    fn hand_over(&mut self, to: &bchan::Handover, is_lent: bool) -> Result<Ticket, HandleError>;
+    fn token(&mut self) -> Result<Token, HandleError>;
+    fn hand_over(&mut self, to: &bchan::Handover, is_lent: bool) -> Result<Token, HandleError>;
     fn begin_copy(&mut self) -> Result<(), HandleError>;
     fn give(&mut self);
     fn is_taken_back(&mut self) -> bool;
@@ -32,11 +32,11 @@ macro_rules! passable {
                 self.begin()
             }
 
-            fn ticket(&mut self) -> Result<Ticket, HandleError> {
-                self.ticket()
+            fn token(&mut self) -> Result<Token, HandleError> {
+                self.token()
             }
 
-            fn hand_over(&mut self, to: &bchan::Handover, is_lent: bool) -> Result<Ticket, HandleError> {
+            fn hand_over(&mut self, to: &bchan::Handover, is_lent: bool) -> Result<Token, HandleError> {
                 self.hand_over(to, is_lent)
             }
 
@@ -103,18 +103,18 @@ pub(crate) fn has_unused_handles() -> bool {
     bchan::has_unused_handles()
 }
 
-/// What Python passes on of a ticket: `(seat, word)`.
+/// What Python passes on of a token: `(seat, word)`.
 pub(crate) type Passed = (usize, u64);
 
 /// Registers a handle by `make`, or takes over by `take` what was passed on.
 pub(crate) fn registered<H>(
     passed: Option<Passed>,
     make: impl FnOnce() -> Result<H, HandleError>,
-    take: impl FnOnce(Ticket) -> Result<H, HandleError>,
+    take: impl FnOnce(Token) -> Result<H, HandleError>,
 ) -> PyResult<H> {
     let handle = match passed {
         None => make(),
-        Some((seat, word)) => take(Ticket { seat, word }),
+        Some((seat, word)) => take(Token { seat, word }),
     };
     handle.map_err(from_handle)
 }
@@ -158,17 +158,17 @@ impl<H: Passable, O: Open> Handle<H, O> {
     }
 
     /// What another process takes a fresh handle over with: a child that is being started, or any.
-    pub(crate) fn ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
+    pub(crate) fn token(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Passed> {
         let give = |handle: &mut H| match child {
             Some(child) => child.with(|child| match child {
                 Some(child) => handle.hand_over(child, is_lent),
-                None => handle.ticket(),
+                None => handle.token(),
             }),
-            None => handle.ticket(),
+            None => handle.token(),
         };
         // SAFETY: as above.
-        let ticket = self.gate.enter_fresh(|| (unsafe { self.unused(give) }, true));
-        let ticket = ticket.unwrap_or(Err(HandleError::Used)).map_err(from_handle)?;
-        Ok((ticket.seat, ticket.word))
+        let token = self.gate.enter_fresh(|| (unsafe { self.unused(give) }, true));
+        let token = token.unwrap_or(Err(HandleError::Used)).map_err(from_handle)?;
+        Ok((token.seat, token.word))
     }
 }

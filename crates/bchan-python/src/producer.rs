@@ -64,28 +64,29 @@ pub(crate) fn other_messages() -> PyErr {
 #[pymethods]
 impl Producer {
     #[new]
-    #[pyo3(signature = (channel, ticket=None, messages=None))]
+    #[pyo3(signature = (channel, token=None, messages=None))]
     fn new(
         py: Python<'_>,
         channel: &Channel,
-        ticket: Option<Passed>,
+        token: Option<Passed>,
         messages: Option<Messages>,
     ) -> PyResult<Self> {
         channel.check_messages(messages)?;
         let end = match channel.messages() {
-            Messages::Items => End::Items(items::Producer::new(py, channel, ticket)?),
-            _ => End::Frames(frames::ends::Producer::new(py, channel, ticket)?),
+            Messages::Items => End::Items(items::Producer::new(py, channel, token)?),
+            _ => End::Frames(frames::ends::Producer::new(py, channel, token)?),
         };
         Ok(Self { end })
     }
 
     /// `(seat, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
-    fn _ticket(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
-        each!(self, end => end.reserving.handle.ticket(child, is_lent)).map(Made)
+    fn _token(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
+        each!(self, end => end.reserving.handle.token(child, is_lent)).map(Made)
     }
 
-    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for it.
+    /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for
+    /// it.
     fn _adopt(&self, now: bool) -> PyResult<()> {
         each!(self, end => end.reserving.handle.adopt(now))
     }

@@ -21,13 +21,11 @@
 //! ```
 //! use bchan::{Channel, Config, Receiving, Sending};
 //!
-//! let channel = Channel::new(&Config { item_size: 8, capacity: 1024, max_producers: 2, ..Config::default() })?;
-//! let mut tx = channel.producer()?;
-//! let mut rx = channel.consumer()?;
-//! std::thread::spawn(move || tx.send_all(&[1_u64, 2, 3])).join().unwrap()?;
-//! let mut buffer = [0_u64; 8];
-//! assert_eq!(rx.receive_into(&mut buffer)?, 3);
-//! assert_eq!(rx.receive::<u64>(), Err(bchan::ReceiveError::Ended));
+//! let channel = Channel::new(&Config { item_size: 8, capacity: 1024, max_producers: 2, ..Config::default()
+//! })?; let mut tx = channel.producer()?; let mut rx = channel.consumer()?; std::thread::spawn(move ||
+//! tx.send_all(&[1_u64, 2, 3])).join().unwrap()?; let mut buffer = [0_u64; 8];
+//! assert_eq!(rx.receive_into(&mut buffer)?, 3); assert_eq!(rx.receive::<u64>(),
+//! Err(bchan::ReceiveError::Ended));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -46,7 +44,7 @@ pub use channel::{
     Case, Channel, ClaimedFrame, Config, Consumer, FrameConsumer, FramePort, FrameProducer, FrameReceiver,
     FrameSender, Frames, Items, Message, Messages, Mode, Participant, Plain, Port, Producer, ReceiveSlots,
     Receiver, Receiving, ReceivingFrames, Room, Rx, SendSlots, Sender, Sending, SendingFrames, Slots, Stats,
-    Ticket, Tx, Woken, has_unused_handles, most_cases, wait_for_any,
+    Token, Tx, Woken, has_unused_handles, most_cases, wait_for_any,
 };
 pub use error::{ConfigError, HandleError, ReceiveError, SendError, WaitError};
 pub use layout::{FRAME_SLOT, MAX_CAPACITY, MAX_CONSUMERS, MAX_PRODUCERS};

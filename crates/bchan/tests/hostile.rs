@@ -137,8 +137,8 @@ fn sizes_that_contradict_each_other_are_refused() {
             if let Ok(channel) =
                 Channel::attach(memfd(&changed, bytes.len() as u64, SEALS), Tuning::default())
             {
-                // One that is as good as the other: the capacity of a ring that has more slots anyhow, whether
-                // there is one sender, whether it stays open, how long the note is.
+                // One that is as good as the other: the capacity of a ring that has more slots anyhow,
+                // whether there is one sender, whether it stays open, how long the note is.
                 assert!([3, 8, 9, 13].contains(&word), "word {word} was {value}");
                 assert!(channel.note().len() <= 3072);
                 use_all(&channel, &mut Random(value), 20);
@@ -336,8 +336,8 @@ fn use_all(channel: &Channel, random: &mut Random, times: u64) {
                 rx = channel.consumer().ok();
             }
             18 => {
-                let ticket = tx.take().and_then(|mut tx: Producer| tx.ticket().ok());
-                tx = ticket.and_then(|ticket| channel.tx_of(ticket).ok());
+                let token = tx.take().and_then(|mut tx: Producer| tx.token().ok());
+                tx = token.and_then(|token| channel.tx_of(token).ok());
             }
             19 => drop((tx.as_mut().map(Producer::begin), rx.as_mut().map(bchan::Consumer::begin))),
             20 => drop((channel.stats(), channel.len(), channel.is_empty(), channel.active_producers())),

@@ -30,10 +30,10 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, channel: &Channel, token: Option<Passed>) -> PyResult<Self> {
         let core = channel.core()?;
-        let take = |ticket| core.tx_of(ticket);
-        let register = || registered(ticket, || core.frame_producer(), take);
+        let take = |token| core.tx_of(token);
+        let register = || registered(token, || core.frame_producer(), take);
         let reserving = Reserving::new(py, channel, register)?;
         Ok(Self { reserving, most: core.max_len(), is_pickled: channel.is_pickled() })
     }
@@ -118,12 +118,12 @@ impl FrameOutlet for Producer {
 pub(crate) fn consumer_of<O: Open>(
     py: Python<'_>,
     channel: &Channel,
-    ticket: Option<Passed>,
+    token: Option<Passed>,
     open: O,
 ) -> PyResult<Handle<FrameConsumer, O>> {
     let core = channel.core()?;
-    let take = |ticket| core.rx_of(ticket);
-    Handle::new(py, channel, open, || registered(ticket, || core.frame_consumer(), take))
+    let take = |token| core.rx_of(token);
+    Handle::new(py, channel, open, || registered(token, || core.frame_consumer(), take))
 }
 
 /// What a consumer of bytes is made of.
@@ -132,8 +132,8 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
-        Ok(Self { handle: consumer_of(py, channel, ticket, Peeked::default())? })
+    pub(crate) fn new(py: Python<'_>, channel: &Channel, token: Option<Passed>) -> PyResult<Self> {
+        Ok(Self { handle: consumer_of(py, channel, token, Peeked::default())? })
     }
 
     /// A read-only view of the next message, waiting for it.

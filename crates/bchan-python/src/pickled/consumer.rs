@@ -52,8 +52,8 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(py: Python<'_>, channel: &Channel, ticket: Option<Passed>) -> PyResult<Self> {
-        Ok(Self { handle: consumer_of(py, channel, ticket, Underway::default())? })
+    pub(crate) fn new(py: Python<'_>, channel: &Channel, token: Option<Passed>) -> PyResult<Self> {
+        Ok(Self { handle: consumer_of(py, channel, token, Underway::default())? })
     }
 
     pub(crate) fn arm(&self, alarm: i32) -> PyResult<bool> {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | of a [`Handover`] to children that were started | when the last of them is gone, whoever has a copy |
 //! | of one whose child could not be started | as if it had never been handed over |
-//! | with a ticket given to nobody in particular | when it is closed, or its maker ends |
+//! | with a token given to nobody in particular | when it is closed, or its maker ends |
 //! | dropped after a fork | when no child is left that was forked since it was made |
 //! | dropped otherwise, or closed | at once |
 

@@ -26,7 +26,7 @@ pub use handover::Handover;
 pub use items::{Consumer, Producer, Receiving, Sending};
 pub use message::{Frames, Items, Message};
 pub use plain::Plain;
-pub use seats::{Participant, Ticket, has_unused_handles};
+pub use seats::{Participant, Token, has_unused_handles};
 pub use shared::{Port, Receiver, Sender};
 
 use std::time::Duration;
@@ -61,8 +61,8 @@ macro_rules! handover_of {
             ///
             /// # Errors
             /// [`HandleError::Used`](crate::HandleError::Used), and as [`begin`](Self::begin).
-            pub fn ticket(&mut self) -> Result<crate::Ticket, crate::HandleError> {
-                self.place().ticket()
+            pub fn token(&mut self) -> Result<crate::Token, crate::HandleError> {
+                self.place().token()
             }
 
             /// The same for a child that is being started: when that is gone and has not begun to use the
@@ -70,13 +70,13 @@ macro_rules! handover_of {
             /// unless this was dropped.
             ///
             /// # Errors
-            /// As [`ticket`](Self::ticket).
+            /// As [`token`](Self::token).
             #[cfg(not(loom))]
             pub fn hand_over(
                 &mut self,
                 to: &crate::Handover,
                 is_lent: bool,
-            ) -> Result<crate::Ticket, crate::HandleError> {
+            ) -> Result<crate::Token, crate::HandleError> {
                 self.place().hand_over(to, is_lent)
             }
 
@@ -379,16 +379,16 @@ impl Channel {
         Ok(self.tx_at(Place::take(&self.shared, Role::Producer)?))
     }
 
-    /// Takes a producer over that another process [promised](Tx::ticket).
+    /// Takes a producer over that another process [promised](Tx::token).
     ///
     /// # Errors
     /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
     ///
     /// # Panics
     /// If the channel is one of other messages.
-    pub fn tx_of<M: Message>(&self, ticket: Ticket) -> Result<Tx<M>, HandleError> {
+    pub fn tx_of<M: Message>(&self, token: Token) -> Result<Tx<M>, HandleError> {
         self.check::<M>();
-        Ok(self.tx_at(Place::redeem(&self.shared, Role::Producer, ticket)?))
+        Ok(self.tx_at(Place::redeem(&self.shared, Role::Producer, token)?))
     }
 
     fn tx_at<M: Message>(&self, place: Place) -> Tx<M> {
@@ -421,16 +421,16 @@ impl Channel {
         Ok(consumer)
     }
 
-    /// Takes a consumer over that another process [promised](Rx::ticket).
+    /// Takes a consumer over that another process [promised](Rx::token).
     ///
     /// # Errors
     /// [`HandleError::Elsewhere`]: it was taken over before; [`HandleError::TakenBack`]: it was given back.
     ///
     /// # Panics
     /// If the channel is one of other messages.
-    pub fn rx_of<M: Message>(&self, ticket: Ticket) -> Result<Rx<M>, HandleError> {
+    pub fn rx_of<M: Message>(&self, token: Token) -> Result<Rx<M>, HandleError> {
         self.check::<M>();
-        self.rx_at(Place::redeem(&self.shared, Role::Consumer, ticket)?)
+        self.rx_at(Place::redeem(&self.shared, Role::Consumer, token)?)
     }
 
     fn rx_at<M: Message>(&self, place: Place) -> Result<Rx<M>, HandleError> {

@@ -37,7 +37,7 @@ const CALLED_IN: u64 = 1 << 63;
 /// In `Seat::consumes`: of a consumer that is registered, and of one that leaves.
 const REGISTERED: u64 = 1;
 const LEAVING: u64 = 2;
-/// Bits of a seat's index in a ticket, and of the number of its handle.
+/// Bits of a seat's index in a token, and of the number of its handle.
 const SEAT_BITS: u32 = 16;
 const NTH_MASK: u64 = (usize::MAX >> SEAT_BITS) as u64;
 
@@ -50,7 +50,7 @@ pub(super) enum Role {
 
 /// What another process takes a handle over with that was never used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct Token {
     /// Its place, and above that which of the handles it is that had the place.
     pub seat: usize,
     /// Who gave it.
@@ -113,7 +113,7 @@ pub(super) struct Place {
     /// Forks when it was taken.
     #[cfg_attr(loom, allow(dead_code))]
     forks: u32,
-    /// Whether a ticket was given to nobody in particular.
+    /// Whether a token was given to nobody in particular.
     is_promised: bool,
     /// Whether the process that made it gave it to this one, the child of a fork.
     is_given: bool,
@@ -222,38 +222,38 @@ impl Place {
     }
 
     /// What another process needs to take it over, if it was never used here. Until then it stays taken.
-    pub(super) fn ticket(&mut self) -> Result<Ticket, HandleError> {
-        let ticket = self.ticket_once()?;
+    pub(super) fn token(&mut self) -> Result<Token, HandleError> {
+        let token = self.token_once()?;
         self.is_promised = true;
         kill_point!("send.sent");
-        Ok(ticket)
+        Ok(token)
     }
 
-    fn ticket_once(&self) -> Result<Ticket, HandleError> {
+    fn token_once(&self) -> Result<Token, HandleError> {
         let now = self.seat().owner.load(Ordering::Relaxed);
         if !self.owner.is_fresh() || self.owner.process() != Owner::this() {
             return Err(HandleError::Used);
         }
         match now == self.owner.0 {
-            true => Ok(Ticket { seat: self.index | (self.nth as usize) << SEAT_BITS, word: self.owner.0 }),
+            true => Ok(Token { seat: self.index | (self.nth as usize) << SEAT_BITS, word: self.owner.0 }),
             false => Err(self.shared.taken_by(self.index, self.nth, now)),
         }
     }
 
     /// The same for a child that is being started, which loses it if it ends before it has begun.
     #[cfg(not(loom))]
-    pub(super) fn hand_over(&mut self, to: &Handover, is_lent: bool) -> Result<Ticket, HandleError> {
-        let ticket = self.ticket_once()?;
+    pub(super) fn hand_over(&mut self, to: &Handover, is_lent: bool) -> Result<Token, HandleError> {
+        let token = self.token_once()?;
         to.promise(self.seated(), is_lent);
-        Ok(ticket)
+        Ok(token)
     }
 
     /// Takes over what another process promised.
-    pub(super) fn redeem(shared: &Arc<Shared>, role: Role, ticket: Ticket) -> Result<Self, HandleError> {
-        let Ticket { seat, word } = ticket;
+    pub(super) fn redeem(shared: &Arc<Shared>, role: Role, token: Token) -> Result<Self, HandleError> {
+        let Token { seat, word } = token;
         let (index, nth) = (seat & ((1 << SEAT_BITS) - 1), (seat >> SEAT_BITS) as u64);
-        let is_ticket = Owner(word).is_fresh() && shared.seats_of(role).contains(&index);
-        if !shared.memory.is_shared() || !is_ticket {
+        let is_token = Owner(word).is_fresh() && shared.seats_of(role).contains(&index);
+        if !shared.memory.is_shared() || !is_token {
             return Err(HandleError::Elsewhere { pid: 0 });
         }
         shared.inherit(index, Owner(word), nth)?;

@@ -38,9 +38,9 @@ const ROUND: u32 = 1 << 2;
 
 /// Who waits, in which round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket(u32);
+pub(crate) struct Epoch(u32);
 
-impl Ticket {
+impl Epoch {
     fn of(state: u32) -> Self {
         Self(state & !(WAITING | ALARM))
     }
@@ -66,27 +66,27 @@ impl Broadcast<'_> {
 
     /// Says that this thread is about to wait. Then comes `Barrier::heavy`, another look, and
     /// [`park`](Self::park), or nothing.
-    pub(crate) fn prepare(self) -> Ticket {
+    pub(crate) fn prepare(self) -> Epoch {
         // Relaxed: the caller's heavy barrier orders it before the look that follows.
-        let ticket = Ticket::of(self.words.state.fetch_or(WAITING, Ordering::Relaxed));
+        let epoch = Epoch::of(self.words.state.fetch_or(WAITING, Ordering::Relaxed));
         kill_point!("broadcast.prepared");
-        ticket
+        epoch
     }
 
     /// Sleeps until a `notify_all` that came after `prepare`, the deadline, or a signal.
     #[cold]
-    pub(crate) fn park(self, ticket: Ticket, deadline: Deadline) -> Waking {
+    pub(crate) fn park(self, epoch: Epoch, deadline: Deadline) -> Waking {
         let state = &self.words.state;
         // Acquire: sees what was written before the notify.
         let now = state.load(Ordering::Acquire);
-        if Ticket::of(now) != ticket {
+        if Epoch::of(now) != epoch {
             return Waking::Woken;
         }
         // Counted first, so that one who watches the counter knows when somebody sleeps.
         let counters = &self.words.counters;
         counters.waits.fetch_add(1, Ordering::Relaxed);
         let asleep = Instant::now();
-        let mut waking = self.sleep(ticket, now, deadline);
+        let mut waking = self.sleep(epoch, now, deadline);
         if waking == Waking::Woken {
             waking = self.let_go_first(deadline);
         }
@@ -103,7 +103,7 @@ impl Broadcast<'_> {
         while has_to_wait() {
             let now = self.words.state.fetch_or(WAITING, Ordering::Relaxed) | WAITING;
             // Again: whoever left the line before that has told nobody.
-            let waking = if has_to_wait() { self.sleep(Ticket::of(now), now, soon) } else { Waking::Woken };
+            let waking = if has_to_wait() { self.sleep(Epoch::of(now), now, soon) } else { Waking::Woken };
             match waking {
                 Waking::Woken => {}
                 Waking::TimedOut => return deadline.passed(),
@@ -113,13 +113,13 @@ impl Broadcast<'_> {
         Waking::Woken
     }
 
-    /// Sleeps until the round of `ticket` has ended; `now` is the state.
-    fn sleep(self, ticket: Ticket, mut now: u32, deadline: Deadline) -> Waking {
+    /// Sleeps until the round of `epoch` has ended; `now` is the state.
+    fn sleep(self, epoch: Epoch, mut now: u32, deadline: Deadline) -> Waking {
         let state = &self.words.state;
         let sleep = Sleep::at(Point::Broadcast(self));
         let mut waking = Waking::Woken;
         kill_point!("broadcast.parks");
-        while Ticket::of(now) == ticket && waking == Waking::Woken && !sleep.is_interrupted() {
+        while Epoch::of(now) == epoch && waking == Waking::Woken && !sleep.is_interrupted() {
             waking =
                 futex::wait(Parking { word: state, reach: self.reach, expected: now }, deadline.remaining());
             // Acquire: sees what was written before the notify.
@@ -128,7 +128,7 @@ impl Broadcast<'_> {
         kill_point!("broadcast.parked");
         match sleep.is_interrupted() {
             true => Waking::Interrupted,
-            false if Ticket::of(now) == ticket => waking,
+            false if Epoch::of(now) == epoch => waking,
             false => Waking::Woken,
         }
     }
@@ -146,9 +146,9 @@ impl Broadcast<'_> {
         Line { words: self.words, flag: ALARM }
     }
 
-    /// Whether the round of `ticket` has ended.
-    pub(super) fn is_over(state: u32, ticket: Ticket) -> bool {
-        Ticket::of(state) != ticket
+    /// Whether the round of `epoch` has ended.
+    pub(super) fn is_over(state: u32, epoch: Epoch) -> bool {
+        Epoch::of(state) != epoch
     }
 
     /// Lets all threads look that wait, and one task: the first, as long as it needs more than there is. The

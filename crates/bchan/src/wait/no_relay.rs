@@ -1,7 +1,7 @@
 //! Where processes share no channels, there is nobody to wait for them.
 
 use super::Reach;
-use super::broadcast::Ticket;
+use super::broadcast::Epoch;
 use crate::layout::EventWords;
 use crate::memory::Memory;
 use crate::sync::{Arc, FutexWord};
@@ -12,7 +12,7 @@ pub(crate) type Meet = std::sync::Arc<dyn Fn() + Send + Sync>;
 #[allow(dead_code, reason = "it is said and not asked")]
 pub(super) enum Until {
     Woken,
-    Over(Ticket),
+    Over(Epoch),
 }
 
 pub(super) fn guard(_: &Arc<Memory>, _: &EventWords, _: i32, _: impl FnOnce() -> Until) -> bool {

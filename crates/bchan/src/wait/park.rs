@@ -1,9 +1,9 @@
-//! The wait loop and the registration of wakers, once: say that we wait, pass the barrier, look, see who else is
-//! there, sleep, look again.
+//! The wait loop and the registration of wakers, once: say that we wait, pass the barrier, look, see who else
+//! is there, sleep, look again.
 //!
-//! What is waited for, and where, is a [`Waiter`]'s: one slot or several in a lane, a message in any lane, room in a
-//! ring that all share. The order is the same for all, and forbids one outcome: the waiter misses the change, and
-//! whoever made it misses that it waits.
+//! What is waited for, and where, is a [`Waiter`]'s: one slot or several in a lane, a message in any lane,
+//! room in a ring that all share. The order is the same for all, and forbids one outcome: the waiter misses
+//! the change, and whoever made it misses that it waits.
 
 use std::time::Instant;
 
@@ -93,13 +93,13 @@ pub(crate) fn wait_until<W: Waiter>(
 #[cold]
 pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Result<(), W::Error> {
     loop {
-        let ticket = waiter.point().prepare();
+        let epoch = waiter.point().prepare();
         waiter.prepared();
         // Forbids: whoever brings about what we wait for misses that we wait, and we miss what it did.
         waiter.barrier().heavy();
         let look = waiter.look();
         let waking = if look == Look::Nothing && !waiter.keep_watch() {
-            waiter.point().park(ticket, deadline)
+            waiter.point().park(epoch, deadline)
         } else {
             waiter.point().cancel();
             deadline.passed()
@@ -118,8 +118,8 @@ pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Resul
     }
 }
 
-/// Has `alarm` written once a look may say that it is over, unless it does now: then true. Not for what is for one
-/// that came before and was woken in vain.
+/// Has `alarm` written once a look may say that it is over, unless it does now: then true. Not for what is
+/// for one that came before and was woken in vain.
 #[cold]
 pub(crate) fn arm_until<W: Waiter>(waiter: &mut W, alarm: i32) -> bool {
     loop {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::broadcast::{Broadcast, Ticket as Round};
+use super::broadcast::{Broadcast, Epoch as Round};
 use super::event::{Event, Reach, Waking, has_wake_up};
 use super::futex::Parking;
 use super::{Alarms, Deadline};
@@ -22,7 +22,7 @@ pub(crate) enum Point<'a> {
 
 /// What tells, at a point, that one has prepared to wait there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Ticket {
+pub(crate) enum Epoch {
     /// At an event: any wake-up is for it.
     Any,
     /// At a broadcast: the end of this round.
@@ -31,13 +31,13 @@ pub(crate) enum Ticket {
 
 impl<'a> Point<'a> {
     /// Says that a thread is about to wait.
-    pub(super) fn prepare(self) -> Ticket {
+    pub(super) fn prepare(self) -> Epoch {
         match self {
             Self::Event(event) => event.prepare(),
             Self::Patient(event) => event.prepare_patiently(),
-            Self::Broadcast(broadcast) => return Ticket::Of(broadcast.prepare()),
+            Self::Broadcast(broadcast) => return Epoch::Of(broadcast.prepare()),
         }
-        Ticket::Any
+        Epoch::Any
     }
 
     /// Waits no longer, without having slept. Whoever ends a round wakes nobody then.
@@ -48,11 +48,11 @@ impl<'a> Point<'a> {
     }
 
     /// Sleeps until it is notified after `prepare`, the deadline, or a signal.
-    pub(super) fn park(self, ticket: Ticket, deadline: Deadline) -> Waking {
-        match (self, ticket) {
-            (Self::Broadcast(broadcast), Ticket::Of(round)) => broadcast.park(round, deadline),
+    pub(super) fn park(self, epoch: Epoch, deadline: Deadline) -> Waking {
+        match (self, epoch) {
+            (Self::Broadcast(broadcast), Epoch::Of(round)) => broadcast.park(round, deadline),
             (Self::Event(event) | Self::Patient(event), _) => event.park(deadline),
-            (Self::Broadcast(_), Ticket::Any) => Waking::Woken,
+            (Self::Broadcast(_), Epoch::Any) => Waking::Woken,
         }
     }
 
@@ -158,32 +158,32 @@ impl<'a> Point<'a> {
 
     // For a thread that sleeps at several points.
 
-    /// The word to sleep on, unless the thread that has `ticket` was woken.
-    pub(super) fn parking(self, ticket: Ticket) -> Option<Parking<'a>> {
+    /// The word to sleep on, unless the thread that has `epoch` was woken.
+    pub(super) fn parking(self, epoch: Epoch) -> Option<Parking<'a>> {
         // Relaxed: who takes the wake-up, or looks after the round, orders what comes after it.
         let expected = self.words().state.load(Ordering::Relaxed);
-        (!self.is_woken(expected, ticket)).then(|| Parking {
+        (!self.is_woken(expected, epoch)).then(|| Parking {
             word: &self.words().state,
             reach: self.reach(),
             expected,
         })
     }
 
-    fn is_woken(self, state: u32, ticket: Ticket) -> bool {
-        match ticket {
-            Ticket::Any => has_wake_up(state),
-            Ticket::Of(round) => Broadcast::is_over(state, round),
+    fn is_woken(self, state: u32, epoch: Epoch) -> bool {
+        match epoch {
+            Epoch::Any => has_wake_up(state),
+            Epoch::Of(round) => Broadcast::is_over(state, round),
         }
     }
 
     /// Waits no longer, after a sleep. Tells whether it took a wake-up that others may need, and whether it
     /// was woken.
-    pub(super) fn leave(self, ticket: Ticket) -> Left {
+    pub(super) fn leave(self, epoch: Epoch) -> Left {
         match self {
             Self::Event(event) | Self::Patient(event) if event.leave() => Left::WithWakeUp,
             // Acquire: sees what was written before the round ended; pairs with the Release in `end_round`.
             Self::Broadcast(broadcast)
-                if self.is_woken(broadcast.words.state.load(Ordering::Acquire), ticket) =>
+                if self.is_woken(broadcast.words.state.load(Ordering::Acquire), epoch) =>
             {
                 Left::Woken
             }

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::alarm::Turn;
-use super::broadcast::Ticket;
+use super::broadcast::Epoch;
 use super::event::has_wake_up;
 use super::futex::{self, Parking, Reach};
 use super::{Alarms, Broadcast, Event, alarm};
@@ -33,7 +33,7 @@ pub(super) enum Until {
     /// The event has a wake-up.
     Woken,
     /// The broadcast's round has ended.
-    Over(Ticket),
+    Over(Epoch),
 }
 
 /// An alarm, and the event that it is armed for.
@@ -74,7 +74,7 @@ impl Guarded {
     fn is_due(&self, state: u32) -> bool {
         match self.until {
             Until::Woken => has_wake_up(state),
-            Until::Over(ticket) => Broadcast::is_over(state, ticket),
+            Until::Over(epoch) => Broadcast::is_over(state, epoch),
         }
     }
 

@@ -1,21 +1,21 @@
 //! Parking one thread at several points: whichever is notified first wakes it.
 //!
-//! It goes as at one point: `prepare` at each, the heavy barrier, a look at what each stands for, then the sleep;
-//! and at the end [`leave`](Point::leave) at each. The sleep is Linux's `futex_waitv`.
+//! It goes as at one point: `prepare` at each, the heavy barrier, a look at what each stands for, then the
+//! sleep; and at the end [`leave`](Point::leave) at each. The sleep is Linux's `futex_waitv`.
 //!
 //! # Why no wake-up is lost
 //! *For this thread*: it is counted as waiting at every event before the barrier, so whoever changes
-//! something after the look notifies, and the wake-up stays in that event's state; or, at a broadcast, a round has
-//! ended. It sleeps only while all states are those in which it saw no wake-up: the kernel compares each word again,
-//! under the lock that a waker takes, and comes back if one has changed.
+//! something after the look notifies, and the wake-up stays in that event's state; or, at a broadcast, a
+//! round has ended. It sleeps only while all states are those in which it saw no wake-up: the kernel compares
+//! each word again, under the lock that a waker takes, and comes back if one has changed.
 //!
 //! *For the others*: a wake-up in the state comes with one wake of the kernel, which goes to any who
-//! sleeps on that word. A thread that was woken by one event stands in the queues of the others until it
-//! is out of the kernel, so it may use up a wake there while another thread sleeps on. But then the
-//! wake-up is still in the state. Either somebody else takes it, who is awake and looks, or `leave` finds
-//! it: that takes a wake-up before it merely stops waiting. (`cancel` would stop waiting, and leave a
-//! wake-up beside a sleeper.) And whoever takes one looks, and notifies again for what it leaves. At a broadcast all
-//! are woken, and nobody takes anything.
+//! sleeps on that word. A thread that was woken by one event stands in the queues of the others until it is
+//! out of the kernel, so it may use up a wake there while another thread sleeps on. But then the wake-up is
+//! still in the state. Either somebody else takes it, who is awake and looks, or `leave` finds it: that takes
+//! a wake-up before it merely stops waiting. (`cancel` would stop waiting, and leave a wake-up beside a
+//! sleeper.) And whoever takes one looks, and notifies again for what it leaves. At a broadcast all are
+//! woken, and nobody takes anything.
 //!
 //! A wake-up that another thread took first leaves nothing to see: then it sleeps again.
 
@@ -24,7 +24,7 @@ use std::time::Instant;
 use super::futex::{self, Parking};
 use super::interrupt::Sleep;
 use super::park::{Look, Waiter};
-use super::point::{Left, Point, Ticket};
+use super::point::{Epoch, Left, Point};
 use super::{Barrier, Deadline, Waking};
 use crate::error::WaitError;
 
@@ -62,8 +62,8 @@ pub(crate) fn most_points() -> usize {
     futex::most_words()
 }
 
-/// Waits until one of several is ready, or was a moment ago. Tells which of them, by their places, have had a wake-up
-/// taken that others may need.
+/// Waits until one of several is ready, or was a moment ago. Tells which of them, by their places, have had a
+/// wake-up taken that others may need.
 ///
 /// # Errors
 /// If none was woken before the deadline, or a signal.
@@ -72,7 +72,7 @@ pub(crate) fn wait_for_any<'a>(
     waiters: &mut [&mut (dyn AnyWaiter + 'a)],
     deadline: Deadline,
 ) -> Result<Vec<usize>, WaitError> {
-    let tickets: Vec<Ticket> = waiters.iter_mut().map(|waiter| prepare(*waiter)).collect();
+    let tokens: Vec<Epoch> = waiters.iter_mut().map(|waiter| prepare(*waiter)).collect();
     // Forbids: whoever makes one ready misses that we wait, and we miss what it did.
     Barrier::heavy_of_each(waiters.iter().map(|waiter| waiter.barrier()));
     let mut is_ready = false;
@@ -80,9 +80,9 @@ pub(crate) fn wait_for_any<'a>(
         // Also after one that is: a lane whose bell was just armed may hide a message until the look.
         is_ready |= waiter.is_ready();
     }
-    let points = || waiters.iter().map(|waiter| waiter.point()).zip(tickets.iter().copied());
+    let points = || waiters.iter().map(|waiter| waiter.point()).zip(tokens.iter().copied());
     let waking = if is_ready { Waking::Woken } else { park(&points().collect::<Vec<_>>(), deadline) };
-    let left: Vec<Left> = points().map(|(point, ticket)| point.leave(ticket)).collect();
+    let left: Vec<Left> = points().map(|(point, epoch)| point.leave(epoch)).collect();
     let taken = (0..left.len()).filter(|&place| left[place] == Left::WithWakeUp).collect();
     // A wake-up that came at the same time was taken along.
     match waking {
@@ -92,14 +92,14 @@ pub(crate) fn wait_for_any<'a>(
     }
 }
 
-fn prepare(waiter: &mut dyn AnyWaiter) -> Ticket {
-    let ticket = waiter.point().prepare();
+fn prepare(waiter: &mut dyn AnyWaiter) -> Epoch {
+    let epoch = waiter.point().prepare();
     waiter.prepared();
-    ticket
+    epoch
 }
 
 /// Sleeps until one of `points` has a wake-up, the deadline, or a signal. Takes none.
-fn park(points: &[(Point<'_>, Ticket)], deadline: Deadline) -> Waking {
+fn park(points: &[(Point<'_>, Epoch)], deadline: Deadline) -> Waking {
     if look(points).is_none() {
         return Waking::Woken;
     }
@@ -122,6 +122,6 @@ fn park(points: &[(Point<'_>, Ticket)], deadline: Deadline) -> Waking {
 }
 
 /// The words of `points`, unless one has a wake-up.
-fn look<'a>(points: &[(Point<'a>, Ticket)]) -> Option<Vec<Parking<'a>>> {
-    points.iter().map(|(point, ticket)| point.parking(*ticket)).collect()
+fn look<'a>(points: &[(Point<'a>, Epoch)]) -> Option<Vec<Parking<'a>>> {
+    points.iter().map(|(point, epoch)| point.parking(*epoch)).collect()
 }

@@ -10,7 +10,7 @@ pub enum Call {
     Receive { most: usize, received: Vec<u64> },
 }
 
-/// A call in the time of the tickets: one ticket when it is invoked, one when it has responded.
+/// A call in the time of the tokens: one token when it is invoked, one when it has responded.
 #[derive(Debug, Clone)]
 pub struct Operation {
     pub thread: usize,

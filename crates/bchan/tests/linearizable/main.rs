@@ -15,7 +15,7 @@
 //!
 //! A batch is one call that sends or receives so many messages in a row, with nothing in between.
 //!
-//! The tickets that date the calls also order memory, as would a fence before and after every call: a
+//! The tokens that date the calls also order memory, as would a fence before and after every call: a
 //! missing fence between two calls is for loom to find.
 //!
 //! A seed repeats the threads' programs, not their schedule: `BCHAN_SEED` runs that one program over and

@@ -33,7 +33,7 @@ pub fn first_violation<F: Fifo>(
 
 fn record<F: Fifo>(fifo: F, seed: u64, mut random: Random) -> History {
     let threads = 2 + random.below(3) as usize;
-    let table = Arc::new(Table { fifo, threads, seated: AtomicUsize::new(0), tickets: AtomicU64::new(0) });
+    let table = Arc::new(Table { fifo, threads, seated: AtomicUsize::new(0), tokens: AtomicU64::new(0) });
     let (done, logs) = mpsc::channel();
     let players: Vec<_> = (0..threads)
         .map(|thread| {
@@ -57,7 +57,7 @@ struct Table<F> {
     threads: usize,
     /// How many threads are ready to start.
     seated: AtomicUsize,
-    tickets: AtomicU64,
+    tokens: AtomicU64,
 }
 
 impl<F: Fifo> Table<F> {
@@ -70,16 +70,16 @@ impl<F: Fifo> Table<F> {
             .map(|_| {
                 pause(&mut random);
                 let prepared = Prepared::random(&mut random, &mut items);
-                let invoked = self.ticket();
+                let invoked = self.token();
                 let call = prepared.run(&self.fifo);
-                Operation { thread, call, invoked, responded: self.ticket() }
+                Operation { thread, call, invoked, responded: self.token() }
             })
             .collect()
     }
 
-    fn ticket(&self) -> u64 {
-        // SeqCst: one order of all tickets, and no part of a call drifts past its own.
-        self.tickets.fetch_add(1, Ordering::SeqCst)
+    fn token(&self) -> u64 {
+        // SeqCst: one order of all tokens, and no part of a call drifts past its own.
+        self.tokens.fetch_add(1, Ordering::SeqCst)
     }
 }
 

@@ -402,10 +402,10 @@ fn handle_on_its_way_when_its_sender_dies() {
         check(4, move || {
             let channel = shared(mode, 2, 1);
             let mut rx = consumer(&channel, 1);
-            let ticket = of(VICTIM, || channel.producer().unwrap().ticket().unwrap());
+            let token = of(VICTIM, || channel.producer().unwrap().token().unwrap());
             died(VICTIM);
             let theirs = channel.clone();
-            let heir = live(move || match theirs.tx_of(ticket) {
+            let heir = live(move || match theirs.tx_of(token) {
                 Ok(mut tx) => try_one(&mut tx, 200),
                 Err(error) => {
                     assert_eq!(error, HandleError::TakenBack);
@@ -417,7 +417,7 @@ fn handle_on_its_way_when_its_sender_dies() {
             assert_eq!(drain(&mut rx), sent);
             assert_eq!(channel.active_producers(), 0);
             // The place is free for the next one, once.
-            let late = channel.tx_of::<bchan::Items>(ticket).unwrap_err();
+            let late = channel.tx_of::<bchan::Items>(token).unwrap_err();
             assert!(matches!(late, HandleError::Elsewhere { .. } | HandleError::TakenBack), "{late:?}");
         });
     }
@@ -431,9 +431,9 @@ fn handle_that_its_maker_closes_while_another_takes_it_over() {
             let channel = shared(mode, 2, 1);
             let mut rx = consumer(&channel, 1);
             let mut tx = producer(&channel, 1);
-            let ticket = tx.ticket().unwrap();
+            let token = tx.token().unwrap();
             let theirs = channel.clone();
-            let heir = live(move || match theirs.tx_of(ticket) {
+            let heir = live(move || match theirs.tx_of(token) {
                 Ok(mut tx) => (try_one(&mut tx, 200), None),
                 Err(error) => (vec![], Some(error)),
             });
@@ -458,11 +458,11 @@ fn maker_that_dies_as_it_closes_a_handle() {
             let channel = shared(Mode::Mpsc, 2, 1);
             let mut rx = consumer(&channel, 1);
             let mut tx = producer(&channel, VICTIM);
-            let ticket = of(VICTIM, || tx.ticket().unwrap());
+            let token = of(VICTIM, || tx.token().unwrap());
             let close = |tx: &mut Option<Producer>| tx.take().unwrap().close();
             let victim = kill(VICTIM, label, Some(tx), close);
             let theirs = channel.clone();
-            let heir = live(move || match theirs.tx_of(ticket) {
+            let heir = live(move || match theirs.tx_of(token) {
                 Ok(mut tx) => try_one(&mut tx, 200),
                 Err(error) => {
                     let is_late = matches!(error, HandleError::Elsewhere { .. } | HandleError::TakenBack);

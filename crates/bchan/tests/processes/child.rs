@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bchan::{Channel, Ticket, Tuning};
+use bchan::{Channel, Token, Tuning};
 
 use crate::common::Random;
 use crate::ledger::Ledger;
@@ -27,12 +27,12 @@ pub struct Order {
     pub kill_at: Option<String>,
     /// It executes another program there instead.
     pub executes: bool,
-    pub ticket: Option<Ticket>,
+    pub token: Option<Token>,
 }
 
 impl Order {
     pub fn new(role: &'static str, id: usize, kind: Kind) -> Self {
-        Self { role, id, kind, seed: id as u64 + 1, kill_at: None, executes: false, ticket: None }
+        Self { role, id, kind, seed: id as u64 + 1, kill_at: None, executes: false, token: None }
     }
 
     pub fn start(&self, channel: &Channel, ledger: &Ledger) -> Process {
@@ -49,7 +49,7 @@ impl Order {
         if let Some(place) = &self.kill_at {
             command.env("BCHAN_KILL_AT", place);
         }
-        if let Some(Ticket { seat, word }) = self.ticket {
+        if let Some(Token { seat, word }) = self.token {
             command.env("BCHAN_TICKET", format!("{seat}:{word}"));
         }
         Process { child: command.spawn().unwrap(), order: self.clone() }
@@ -116,7 +116,7 @@ pub struct Stage {
     pub kind: Kind,
     pub id: usize,
     pub random: Random,
-    pub ticket: Option<Ticket>,
+    pub token: Option<Token>,
     begun: Instant,
 }
 
@@ -146,9 +146,9 @@ pub fn play() {
     let seed = settings["BCHAN_RANDOM"].parse::<u64>().unwrap();
     let kinds =
         Kind::ITEMS.iter().chain(&Kind::FRAMES).find(|kind| format!("{kind:?}") == settings["BCHAN_KIND"]);
-    let ticket = settings.get("BCHAN_TICKET").map(|ticket| {
-        let (seat, word) = ticket.split_once(':').unwrap();
-        Ticket { seat: seat.parse().unwrap(), word: word.parse().unwrap() }
+    let token = settings.get("BCHAN_TICKET").map(|token| {
+        let (seat, word) = token.split_once(':').unwrap();
+        Token { seat: seat.parse().unwrap(), word: word.parse().unwrap() }
     });
     let stage = Stage {
         channel: Channel::attach(memory.into(), Tuning::default()).unwrap(),
@@ -156,7 +156,7 @@ pub fn play() {
         kind: *kinds.unwrap(),
         id: settings["BCHAN_ID"].parse().unwrap(),
         random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        ticket,
+        token,
         begun: Instant::now(),
     };
     match role.as_str() {
@@ -173,7 +173,7 @@ pub fn play() {
         "starved" => programs::starve(stage),
         "ender" => programs::find_the_end(stage),
         "taker" => forks::take_over(&stage),
-        "ticket_sender" => forks::send_ticket(&stage),
+        "token_sender" => forks::send_token(&stage),
         fork if fork.starts_with("fork_") => forks::fork(fork, &stage),
         other => panic!("no role {other}"),
     }

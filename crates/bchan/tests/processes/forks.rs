@@ -1,11 +1,11 @@
-//! Handles that pass between processes: by a fork, and by a ticket.
+//! Handles that pass between processes: by a fork, and by a token.
 //!
 //! A fork takes along one thread, so what forks is a process of its own that has no other.
 
 use std::sync::atomic::Ordering;
 
 use bchan::process::{after_fork_in_child, after_fork_in_parent, before_fork};
-use bchan::{Deadline, HandleError, Items, Producer, ReceiveError, Receiving, Sending, Ticket};
+use bchan::{Deadline, HandleError, Items, Producer, ReceiveError, Receiving, Sending, Token};
 
 use crate::Kind;
 use crate::child::{End, Order, Stage};
@@ -149,19 +149,19 @@ fn receive_all(rx: &mut bchan::Consumer) -> Vec<u64> {
     std::iter::from_fn(|| rx.receive().ok()).collect()
 }
 
-// By a ticket.
+// By a token.
 
 #[test]
-fn ticket_is_taken_over_once() {
+fn token_is_taken_over_once() {
     for kind in KINDS {
         let mut observers = DeathObservers::new(kind, 64);
-        let ticket = observers.producer().ticket().unwrap();
+        let token = observers.producer().token().unwrap();
         let mut order = Order::new("taker", 1, kind);
-        order.ticket = Some(ticket);
+        order.token = Some(token);
         let mut first = order.start(&observers.channel, &observers.ledger);
         soon(|| (observers.ledger.ready().load(Ordering::Acquire) == 1).then_some(()));
         // Taken over, it is refused to whoever comes second.
-        assert!(matches!(observers.channel.tx_of::<Items>(ticket), Err(HandleError::Elsewhere { .. })));
+        assert!(matches!(observers.channel.tx_of::<Items>(token), Err(HandleError::Elsewhere { .. })));
         observers.add_consumer();
         observers.ledger.stop().store(1, Ordering::Release);
         assert_eq!(first.wait(LIMIT), Some(End::Left));
@@ -171,10 +171,10 @@ fn ticket_is_taken_over_once() {
 }
 
 #[test]
-fn ticket_that_nobody_took_over_goes_with_its_sender() {
+fn token_that_nobody_took_over_goes_with_its_sender() {
     for kind in KINDS {
         let observers = DeathObservers::new(kind, 64);
-        let mut sender = Order::new("ticket_sender", 1, kind).start(&observers.channel, &observers.ledger);
+        let mut sender = Order::new("token_sender", 1, kind).start(&observers.channel, &observers.ledger);
         let seat = soon(|| observers.ledger.ready().load(Ordering::Acquire).checked_sub(1)) as usize;
         let mut rx = observers.consumer();
         let (ended, wait) = std::sync::mpsc::channel();
@@ -188,7 +188,7 @@ fn ticket_that_nobody_took_over_goes_with_its_sender() {
         assert_eq!(wait.recv_timeout(LIMIT), Ok(true), "{kind:?}");
         receiver.join().unwrap().unwrap();
         let word = observers.ledger.tried(0).load(Ordering::Acquire);
-        let late = observers.channel.tx_of::<Items>(Ticket { seat, word });
+        let late = observers.channel.tx_of::<Items>(Token { seat, word });
         assert_eq!(late.unwrap_err(), HandleError::TakenBack, "{kind:?}");
     }
 }
@@ -200,9 +200,9 @@ fn forged_tickets_are_refused() {
         let free = within({
             let channel = observers.channel.clone();
             move || {
-                let tickets =
+                let tokens =
                     [(0, 0), (0, 1 << 62), (1 << 40, 1 << 62), (usize::MAX, u64::MAX), (0, u64::MAX)];
-                tickets.into_iter().all(|(seat, word)| channel.tx_of::<Items>(Ticket { seat, word }).is_err())
+                tokens.into_iter().all(|(seat, word)| channel.tx_of::<Items>(Token { seat, word }).is_err())
             }
         });
         assert!(free);
@@ -212,7 +212,7 @@ fn forged_tickets_are_refused() {
 
 /// Takes a handle over, and uses it.
 pub fn take_over(stage: &Stage) {
-    let mut tx = crate::handles::tx_of(&stage.channel, stage.ticket.unwrap()).unwrap();
+    let mut tx = crate::handles::tx_of(&stage.channel, stage.token.unwrap()).unwrap();
     let mut account = crate::programs::Account::new(&stage.ledger);
     assert_eq!(account.send(&mut *tx, 3), Ok(3));
     stage.is_ready();
@@ -222,8 +222,8 @@ pub fn take_over(stage: &Stage) {
 }
 
 /// Sends a handle away, for nobody, and stays.
-pub fn send_ticket(stage: &Stage) {
-    let Ticket { seat, word } = stage.channel.producer().unwrap().ticket().unwrap();
+pub fn send_token(stage: &Stage) {
+    let Token { seat, word } = stage.channel.producer().unwrap().token().unwrap();
     stage.ledger.tried(0).store(word, Ordering::Release);
     stage.ledger.ready().store(seat as u64 + 1, Ordering::Release);
     loop {

@@ -1,9 +1,9 @@
-//! Handles for the ledger's messages, each of which is an item, or a frame of one slot to four that says it in
-//! every word.
+//! Handles for the ledger's messages, each of which is an item, or a frame of one slot to four that says it
+//! in every word.
 
 use bchan::{
     Channel, Consumer, Deadline, Frame, FrameConsumer, FrameProducer, HandleError, Producer, ReceiveError,
-    Receiving, ReceivingFrames, SendError, Sending, SendingFrames, Ticket,
+    Receiving, ReceivingFrames, SendError, Sending, SendingFrames, Token,
 };
 
 /// Sending, of items and of frames.
@@ -34,7 +34,7 @@ pub trait Receives {
 /// A handle, which may pass to another process before its first use.
 pub trait Passes {
     fn begin(&mut self) -> Result<(), HandleError>;
-    fn ticket(&mut self) -> Result<Ticket, HandleError>;
+    fn token(&mut self) -> Result<Token, HandleError>;
 }
 
 pub trait Tx: Sends + Passes + Send {}
@@ -64,10 +64,10 @@ pub fn consumer(channel: &Channel) -> Result<Box<dyn Rx>, HandleError> {
     })
 }
 
-pub fn tx_of(channel: &Channel, ticket: Ticket) -> Result<Box<dyn Tx>, HandleError> {
+pub fn tx_of(channel: &Channel, token: Token) -> Result<Box<dyn Tx>, HandleError> {
     Ok(match channel.is_framed() {
-        true => Box::new(Frames(channel.tx_of(ticket)?)),
-        false => Box::new(Items(channel.tx_of(ticket)?)),
+        true => Box::new(Frames(channel.tx_of(token)?)),
+        false => Box::new(Items(channel.tx_of(token)?)),
     })
 }
 
@@ -104,8 +104,8 @@ macro_rules! passes {
                 self.0.begin()
             }
 
-            fn ticket(&mut self) -> Result<Ticket, HandleError> {
-                self.0.ticket()
+            fn token(&mut self) -> Result<Token, HandleError> {
+                self.0.token()
             }
         }
     )* };

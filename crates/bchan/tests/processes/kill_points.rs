@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bchan::Ticket;
+use bchan::Token;
 
 use crate::Kind;
 use crate::Kind::{Mpmc, MpmcFrames, Mpsc, MpscFrames, Spmc, SpmcFrames, Spsc, SpscFrames};
@@ -263,13 +263,13 @@ impl Death {
         if !is_alone && (kind.has_many_producers() || !sends) {
             observers.add_producer();
         }
-        let (mut victim, ticket) = self.start(&observers, order);
+        let (mut victim, token) = self.start(&observers, order);
         if victim.wait(Duration::from_millis(500)) != Some(End::Killed) {
             return None;
         }
         let died = Instant::now();
         // What the heir had not yet taken over another can have; else it was cleared up after.
-        drop(ticket.map(|ticket| handles::tx_of(&observers.channel, ticket)));
+        drop(token.map(|token| handles::tx_of(&observers.channel, token)));
         let took = match role {
             "closer" | "seated_closer" => {
                 let is_over = || observers.channel.is_closed() || observers.have_ended();
@@ -302,13 +302,13 @@ impl Death {
     }
 
     /// Starts the one who is to die, and has happen what it is to die of.
-    fn start(self, observers: &DeathObservers, mut order: Order) -> (Process, Option<Ticket>) {
+    fn start(self, observers: &DeathObservers, mut order: Order) -> (Process, Option<Token>) {
         let DeathObservers { channel, ledger, .. } = observers;
         let ready = |n| soon(|| (ledger.ready().load(Ordering::Acquire) == n).then_some(()));
         match self.role {
             "heir" => {
-                order.ticket = Some(observers.producer().ticket().unwrap());
-                (order.start(channel, ledger), order.ticket)
+                order.token = Some(observers.producer().token().unwrap());
+                (order.start(channel, ledger), order.token)
             }
             "recovery_lock" => {
                 let mut prey = Order::new("prey", 11, self.kind).start(channel, ledger);

@@ -161,8 +161,8 @@ pub fn produce(mut stage: Stage) {
         drop(tx);
         if random.one_in(3) || !stage.kind.has_many_producers() {
             // One that was never used is taken over.
-            let ticket = handles::producer(&stage.channel).and_then(|mut fresh| fresh.ticket());
-            drop(ticket.and_then(|ticket| handles::tx_of(&stage.channel, ticket)));
+            let token = handles::producer(&stage.channel).and_then(|mut fresh| fresh.token());
+            drop(token.and_then(|token| handles::tx_of(&stage.channel, token)));
             // One that was never used is given back.
             drop(handles::producer(&stage.channel));
         }
@@ -277,7 +277,7 @@ pub fn close_seated(stage: Stage) {
 
 /// Takes over what it was sent.
 pub fn inherit(stage: Stage) {
-    let mut tx = handles::tx_of(&stage.channel, stage.ticket.unwrap()).unwrap();
+    let mut tx = handles::tx_of(&stage.channel, stage.token.unwrap()).unwrap();
     let mut account = Account::new(&stage.ledger);
     let _ = account.send(&mut *tx, 1);
 }
