@@ -103,7 +103,7 @@ pub(crate) fn send_all<'py>(
         let mut gone = 0;
         let outcome = send(objects, &mut gone);
         sent += gone;
-        outcome.map_err(|error| with_fate(py, error, sent, &objects[gone..]))?;
+        outcome.map_err(|error| with_unsent(py, error, sent, &objects[gone..]))?;
         Ok(sent)
     };
     if let Some(objects) = listed(batch)? {
@@ -112,7 +112,7 @@ pub(crate) fn send_all<'py>(
     // One by one: what an iterator gives shall not wait for what it gives next.
     let mut sent = 0;
     for object in drawn(batch, "an iterable")? {
-        let object = object.map_err(|error| with_fate(py, error, sent, &[]))?;
+        let object = object.map_err(|error| with_unsent(py, error, sent, &[]))?;
         sent = send(&[object])?;
     }
     Ok(())
@@ -120,7 +120,7 @@ pub(crate) fn send_all<'py>(
 
 /// `error`, saying how many objects were sent, and which were drawn and not sent.
 #[cold]
-fn with_fate(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
+fn with_unsent(py: Python<'_>, error: PyErr, sent: usize, unsent: &[Bound<'_, PyAny>]) -> PyErr {
     let unsent = made::list(py, unsent.len(), unsent.iter().cloned().map(Ok));
     unsent.map_or_else(
         |worse| worse,
