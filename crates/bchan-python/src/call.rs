@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use crate::arguments::Timeout;
 use crate::cooperative::{Hub, until};
 use crate::errors::{Raise, Unmet};
-use crate::gate::Entry;
+use crate::guard::Entry;
 use crate::item::ItemType;
 
 /// What a call works with: a handle of the core, the right to use it, and the type of the messages.

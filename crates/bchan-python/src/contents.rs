@@ -10,7 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::errors::Raise;
-use crate::gate::{ANYWHERE, generation, is_home};
+use crate::guard::{ANYWHERE, generation, is_home};
 
 /// A channel's memory and the messages in it. Opaque to Python.
 #[pyclass(frozen, module = "bchan._core")]

@@ -1,4 +1,4 @@
-//! What all handles are made of: the core's handle behind a gate, and what is open between two calls.
+//! What all handles are made of: the core's handle behind a guard, and what is open between two calls.
 
 use std::cell::{LazyCell, UnsafeCell};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use crate::channel::Channel;
 use crate::contents::Contents;
 use crate::errors::{Closed, Raise, checked_alarm};
-use crate::gate::{Gate, Pass};
+use crate::guard::{Guard, InUse};
 use crate::memory::check;
 use crate::passing::Passable;
 
@@ -33,7 +33,7 @@ impl Open for () {
     }
 }
 
-/// What a call works on, once the gate has let it in.
+/// What a call works on, once the guard has let it in.
 pub(crate) struct Inner<H, O> {
     /// The core's handle; `None` once closed.
     pub(crate) core: Option<H>,
@@ -43,7 +43,7 @@ pub(crate) struct Inner<H, O> {
 impl<H: Passable, O: Open> Inner<H, O> {
     /// The core's handle, if nothing is open.
     #[inline(always)]
-    pub(crate) fn quickly(&mut self) -> Option<&mut H> {
+    pub(crate) fn fast(&mut self) -> Option<&mut H> {
         if self.open.is_open() { None } else { self.core.as_mut() }
     }
 
@@ -74,13 +74,13 @@ impl<H: Passable, O: Open> Inner<H, O> {
 
 /// A handle of the core, of kind `H`, as one of Python's.
 pub(crate) struct Handle<H: Passable, O> {
-    pub(crate) gate: Gate,
+    pub(crate) guard: Guard,
     inner: UnsafeCell<Inner<H, O>>,
     /// Owner of the views, and of messages that are objects.
     pub(crate) contents: Py<Contents>,
 }
 
-// SAFETY: `inner` is touched only by a call that holds the gate's pass.
+// SAFETY: `inner` is touched only by a call that holds the guard's pass.
 unsafe impl<H: Passable + Send, O: Send> Sync for Handle<H, O> {}
 
 impl<H: Passable, O: Open> Handle<H, O> {
@@ -94,18 +94,18 @@ impl<H: Passable, O: Open> Handle<H, O> {
         check(py)?;
         let contents = channel.contents().clone_ref(py);
         let core = Some(register()?);
-        let gate = if channel.is_shared() { Gate::fresh(H::WHAT) } else { Gate::new(H::WHAT) };
-        Ok(Self { gate, inner: UnsafeCell::new(Inner { core, open }), contents })
+        let guard = if channel.is_shared() { Guard::fresh(H::WHAT) } else { Guard::new(H::WHAT) };
+        Ok(Self { guard, inner: UnsafeCell::new(Inner { core, open }), contents })
     }
 
     /// Lets a call in, or says why it can't.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
-    pub(crate) fn enter(&self) -> PyResult<(Pass<'_>, &mut Inner<H, O>)> {
-        if self.gate.is_fresh() {
+    pub(crate) fn enter(&self) -> PyResult<(InUse<'_>, &mut Inner<H, O>)> {
+        if self.guard.is_fresh() {
             self.begin()?;
         }
-        let pass = self.gate.enter()?;
+        let pass = self.guard.enter()?;
         // SAFETY: the pass keeps every other call out while this reference is used.
         Ok((pass, unsafe { &mut *self.inner.get() }))
     }
@@ -113,8 +113,8 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// Lets a call in, if it can.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
-    pub(crate) fn enter_quickly(&self) -> Option<(Pass<'_>, &mut Inner<H, O>)> {
-        let pass = self.gate.enter_quickly()?;
+    pub(crate) fn try_acquire(&self) -> Option<(InUse<'_>, &mut Inner<H, O>)> {
+        let pass = self.guard.try_acquire()?;
         // SAFETY: the pass keeps every other call out while this reference is used.
         Some((pass, unsafe { &mut *self.inner.get() }))
     }
@@ -122,7 +122,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// Lets a call in that wants nothing open, or says why it can't.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]
-    pub(crate) fn enter_idle(&self) -> PyResult<(Pass<'_>, &mut H)> {
+    pub(crate) fn enter_idle(&self) -> PyResult<(InUse<'_>, &mut H)> {
         let (pass, inner) = self.enter()?;
         Ok((pass, inner.idle()?))
     }
@@ -130,7 +130,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// What `work` does with a handle that was never used, while all calls are kept out.
     ///
     /// # Safety
-    /// To be called only while the gate keeps them out.
+    /// To be called only while the guard keeps them out.
     pub(crate) unsafe fn unused<T>(&self, work: impl FnOnce(&mut H) -> T) -> T {
         // SAFETY: as the caller says.
         work(unsafe { &mut *self.inner.get() }.core.as_mut().expect("it is open"))
@@ -140,16 +140,16 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// twice is harmless.
     pub(crate) fn close<T>(&self, py: Python<'_>, end: impl FnOnce(&mut O) -> T) -> PyResult<()> {
         let (mut end, since) = (Some(end), LazyCell::new(Instant::now));
-        while !self.gate.is_closed() {
-            if self.gate.close_fresh() {
-                // SAFETY: the gate is closed, and nobody is inside.
+        while !self.guard.is_closed() {
+            if self.guard.close_fresh() {
+                // SAFETY: the guard is closed, and nobody is inside.
                 let core = unsafe { &mut *self.inner.get() }.core.take();
                 core.into_iter().for_each(H::close);
                 return Ok(());
             }
             // SAFETY: the call that waits has borrowed this handle.
             let is_left_to_a_call = unsafe {
-                self.gate.close_under_a_wait(py, || {
+                self.guard.close_under_a_wait(py, || {
                     let end = end.take();
                     move || drop(end.map(|end| self.finish(end)))
                 })
@@ -157,18 +157,18 @@ impl<H: Passable, O: Open> Handle<H, O> {
             if is_left_to_a_call {
                 return Ok(());
             }
-            if self.gate.begin_closing() {
+            if self.guard.begin_closing() {
                 let ended = end.take().map(|end| self.finish(end));
-                self.gate.end_closing();
+                self.guard.end_closing();
                 drop(ended);
                 return Ok(());
             }
             // Most often the call that is inside has not come to wait yet, or is about to leave.
-            if !self.gate.give_way(py, *since) {
-                return Err(self.gate.refusal());
+            if !self.guard.give_way(py, *since) {
+                return Err(self.guard.refusal());
             }
         }
-        self.gate.wait_until_left(py);
+        self.guard.wait_until_left(py);
         Ok(())
     }
 
@@ -184,12 +184,12 @@ impl<H: Passable, O: Open> Handle<H, O> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.gate.is_closed() || self.gate.is_fresh() && self.is_taken_back()
+        self.guard.is_closed() || self.guard.is_fresh() && self.is_taken_back()
     }
 
     /// What `ask` tells of what is open; false once closed.
     pub(crate) fn has_open(&self, ask: impl FnOnce(&O) -> bool) -> PyResult<bool> {
-        if self.gate.is_closed() {
+        if self.guard.is_closed() {
             return Ok(false);
         }
         let (_pass, inner) = self.enter()?;
@@ -198,17 +198,17 @@ impl<H: Passable, O: Open> Handle<H, O> {
 
     /// Has `arm` see to an eventfd being written, unless there is no need to wait: then true.
     pub(crate) fn arm(&self, arm: impl FnOnce(&mut H) -> bool) -> PyResult<bool> {
-        if self.gate.is_closed() {
+        if self.guard.is_closed() {
             return Ok(true);
         }
         let (_pass, inner) = self.enter()?;
         checked_alarm(inner.core.as_mut().is_none_or(arm))
     }
 
-    /// What `look` says: whether others must look who wait with this handle, for what the channel tells nobody.
-    /// True if it can't be asked.
+    /// What `look` says: whether others must look who wait with this handle, for what the channel tells
+    /// nobody. True if it can't be asked.
     pub(crate) fn must_look(&self, look: impl FnOnce(&mut H, &mut O) -> bool) -> bool {
-        let Some((_pass, inner)) = self.enter_quickly() else { return true };
+        let Some((_pass, inner)) = self.try_acquire() else { return true };
         let Inner { core, open } = inner;
         core.as_mut().is_none_or(|core| look(core, open))
     }
@@ -231,7 +231,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
 
 impl<H: Passable, O> Drop for Handle<H, O> {
     fn drop(&mut self) {
-        if !self.gate.is_home() {
+        if !self.guard.is_home() {
             // The parent process still uses what we would give back.
             std::mem::forget(self.inner.get_mut().core.take());
         }

@@ -10,7 +10,7 @@ use crate::arguments::{Timeout, count};
 use crate::array;
 use crate::call::Call;
 use crate::channel::Channel;
-use crate::gate::Pass;
+use crate::guard::InUse;
 use crate::handle::Handle;
 use crate::item::ItemType;
 use crate::passing::{Passed, registered};
@@ -76,7 +76,7 @@ impl Producer {
 
 impl Outlet for Producer {
     type Handle<'a> = bchan::Producer;
-    type Entry<'a> = Pass<'a>;
+    type Entry<'a> = InUse<'a>;
 
     #[inline(always)]
     fn item(&self) -> &ItemType {
@@ -87,17 +87,17 @@ impl Outlet for Producer {
     fn send_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut Call<'_, bchan::Producer, Pass<'_>>) -> PyResult<T>,
+        work: impl FnOnce(&mut Call<'_, bchan::Producer, InUse<'_>>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, handle) = self.reserving.handle.enter_idle()?;
         work(&mut Call { handle, entry, item: &self.item })
     }
 
     #[inline(always)]
-    fn send_quickly(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
+    fn send_fast(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
         let Some(bits) = self.item.quick_bits(item) else { return false };
-        let Some((_pass, inner)) = self.reserving.handle.enter_quickly() else { return false };
-        inner.quickly().is_some_and(|tx| send_bits(tx, &self.item, bits))
+        let Some((_pass, inner)) = self.reserving.handle.try_acquire() else { return false };
+        inner.fast().is_some_and(|tx| send_bits(tx, &self.item, bits))
     }
 }
 
@@ -155,7 +155,7 @@ impl Consumer {
 
 impl Inlet for Consumer {
     type Handle<'a> = bchan::Consumer;
-    type Entry<'a> = Pass<'a>;
+    type Entry<'a> = InUse<'a>;
 
     #[inline(always)]
     fn item(&self) -> &ItemType {
@@ -166,16 +166,16 @@ impl Inlet for Consumer {
     fn receive_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut Call<'_, bchan::Consumer, Pass<'_>>) -> PyResult<T>,
+        work: impl FnOnce(&mut Call<'_, bchan::Consumer, InUse<'_>>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, handle) = self.handle.enter_idle()?;
         work(&mut Call { handle, entry, item: &self.item })
     }
 
     #[inline(always)]
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
-        let Some((_pass, inner)) = self.handle.enter_quickly() else { return ptr::null_mut() };
-        match inner.quickly() {
+    fn receive_fast(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        let Some((_pass, inner)) = self.handle.try_acquire() else { return ptr::null_mut() };
+        match inner.fast() {
             Some(rx) if !self.item.is_numpys() => quietly(py, receive_bits(py, rx, &self.item)),
             _ => ptr::null_mut(),
         }

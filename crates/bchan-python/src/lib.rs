@@ -14,7 +14,7 @@ mod dtype;
 mod errors;
 mod frames;
 mod gaps;
-mod gate;
+mod guard;
 mod handle;
 mod item;
 mod items;
@@ -81,7 +81,7 @@ mod _core {
     /// Which process this is: another number in the child of a fork.
     #[pyfunction]
     fn generation() -> Made<u32> {
-        Made(crate::gate::generation())
+        Made(crate::guard::generation())
     }
 
     /// `(version, profile, target, target_cpu, free_threaded)` of this build.
@@ -98,8 +98,8 @@ mod _core {
         Made(bchan::process::this())
     }
 
-    /// Whether a process of this pid namespace lives and still runs the program that it ran when it asked for its
-    /// number; None if that can't be told.
+    /// Whether a process of this pid namespace lives and still runs the program that it ran when it asked for
+    /// its number; None if that can't be told.
     #[pyfunction]
     fn process_lives(number: u64) -> Option<bool> {
         bchan::process::life(number)
@@ -116,7 +116,7 @@ mod _core {
         drop(numpy::dtype::<u64>(py));
         crate::cooperative::greenlet(py);
         crate::reserving::threads::key(py);
-        crate::gate::watch_forks();
+        crate::guard::watch_forks();
         Ok(())
     }
 }

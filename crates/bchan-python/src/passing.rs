@@ -1,5 +1,5 @@
 //! Handles that another process may come to use: those of a channel that processes share, as long as they
-//! were never used. See `gate` for their state.
+//! were never used. See `guard` for their state.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -123,8 +123,8 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// Makes a fresh handle this process' own; refuses if another process has it.
     #[cold]
     pub(crate) fn begin(&self) -> PyResult<()> {
-        let begun = self.gate.enter_fresh(|| {
-            // SAFETY: the gate keeps every other call out meanwhile.
+        let begun = self.guard.enter_fresh(|| {
+            // SAFETY: the guard keeps every other call out meanwhile.
             let begun = unsafe { self.unused(H::begin) };
             (begun, begun.is_err())
         });
@@ -134,7 +134,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
     /// In the child of a fork, of a handle that was never used: makes it this process' own now, or says that
     /// it was made for it.
     pub(crate) fn adopt(&self, now: bool) -> PyResult<()> {
-        if !self.gate.is_fresh() {
+        if !self.guard.is_fresh() {
             return Ok(());
         }
         let adopt = |handle: &mut H| match now {
@@ -145,7 +145,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
             }
         };
         // SAFETY: as above.
-        let adopted = self.gate.enter_fresh(|| (unsafe { self.unused(adopt) }, true));
+        let adopted = self.guard.enter_fresh(|| (unsafe { self.unused(adopt) }, true));
         adopted.unwrap_or(Ok(())).map_err(from_handle)
     }
 
@@ -154,7 +154,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
     pub(crate) fn is_taken_back(&self) -> bool {
         // SAFETY: as above.
         let ask = || (unsafe { self.unused(H::is_taken_back) }, true);
-        self.gate.enter_fresh(ask).unwrap_or(false)
+        self.guard.enter_fresh(ask).unwrap_or(false)
     }
 
     /// What another process takes a fresh handle over with: a child that is being started, or any.
@@ -167,7 +167,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
             None => handle.token(),
         };
         // SAFETY: as above.
-        let token = self.gate.enter_fresh(|| (unsafe { self.unused(give) }, true));
+        let token = self.guard.enter_fresh(|| (unsafe { self.unused(give) }, true));
         let token = token.unwrap_or(Err(HandleError::Used)).map_err(from_handle)?;
         Ok((token.seat, token.word))
     }

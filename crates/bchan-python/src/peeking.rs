@@ -9,7 +9,7 @@ use crate::arguments::{Timeout, count_from};
 use crate::call::CallDeadline;
 use crate::detached::Attached;
 use crate::errors::{Raise, end_of_channel, must_be};
-use crate::gate::{Entry, Pass};
+use crate::guard::{Entry, InUse};
 use crate::handle::{Handle, Inner, Open};
 use crate::passing::Passable;
 
@@ -70,7 +70,7 @@ impl<H: Peeks> Handle<H, Peeked> {
         &self,
         timeout: Timeout,
         look: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
-        wait: impl Fn(&mut H, &mut Pass<'_>, &mut CallDeadline) -> PyResult<()>,
+        wait: impl Fn(&mut H, &mut InUse<'_>, &mut CallDeadline) -> PyResult<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mut pass, inner) = self.enter()?;
         let mut deadline_of_call = CallDeadline::new(timeout);
@@ -132,7 +132,7 @@ impl Peeked {
 
 fn show<'py, H: Peeks>(
     inner: &mut Inner<H, Peeked>,
-    pass: &mut Pass<'_>,
+    pass: &mut InUse<'_>,
     look: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let rx = inner.idle()?;

@@ -24,7 +24,7 @@ use crate::contents::Contents;
 use crate::cooperative::{Hub, until};
 use crate::detached::{Attached, detached};
 use crate::errors::{Raise, from_config};
-use crate::gate::{Entry, Visit, generation};
+use crate::guard::{Access, Entry, generation};
 use crate::made::Made;
 use crate::memory::{check, out_of_memory};
 use crate::references;
@@ -93,7 +93,7 @@ fn deadline_of_call(is_blocking: bool, timeout: Option<Borrowed<'_, '_, PyAny>>)
 impl Queue {
     /// Puts an item into the ring if nothing is out of the ordinary; tells whether.
     #[inline(always)]
-    pub(crate) fn put_quickly(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
+    pub(crate) fn put_fast(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
         if self.made_in != generation() || self.overflowing.load(Ordering::Relaxed) != 0 {
             return false;
         }
@@ -120,9 +120,9 @@ impl Queue {
     ) -> PyResult<()> {
         let py = item.py();
         let (visit, mut deadline_of_call) =
-            (Visit::new(self.made_in)?, deadline_of_call(is_blocking, timeout)?);
+            (Access::new(self.made_in)?, deadline_of_call(is_blocking, timeout)?);
         loop {
-            if self.put_quickly(item) || self.put_over(item)? {
+            if self.put_fast(item) || self.put_over(item)? {
                 return Ok(());
             }
             if self.port.is_closed() {
@@ -163,7 +163,7 @@ impl Queue {
 
     /// Gets an item out of the ring, if there is one; null if not.
     #[inline(always)]
-    pub(crate) fn get_quickly(&self) -> *mut ffi::PyObject {
+    pub(crate) fn get_fast(&self) -> *mut ffi::PyObject {
         if self.made_in != generation() {
             return std::ptr::null_mut();
         }
@@ -176,7 +176,7 @@ impl Queue {
     /// Gets an item out of the ring, or of what came after it; null if there is none.
     #[inline(always)]
     fn get_any(&self) -> *mut ffi::PyObject {
-        let object = self.get_quickly();
+        let object = self.get_fast();
         if object.is_null() && self.overflowing.load(Ordering::Acquire) != 0 {
             return self.get_over();
         }
@@ -187,7 +187,7 @@ impl Queue {
     fn get_over(&self) -> *mut ffi::PyObject {
         let mut overflow = self.overflow();
         // What is in the ring is older.
-        let older = self.get_quickly();
+        let older = self.get_fast();
         if !older.is_null() {
             return older;
         }
@@ -230,7 +230,7 @@ impl Queue {
         timeout: Option<Borrowed<'_, '_, PyAny>>,
     ) -> PyResult<*mut ffi::PyObject> {
         let (visit, mut deadline_of_call) =
-            (Visit::new(self.made_in)?, deadline_of_call(is_blocking, timeout)?);
+            (Access::new(self.made_in)?, deadline_of_call(is_blocking, timeout)?);
         let is_overflowing = || self.overflowing.load(Ordering::Acquire) != 0;
         loop {
             let object = self.get_any();
@@ -386,39 +386,39 @@ impl Queue {
 
     #[setter]
     fn set_maxsize(&self, maxsize: Maxsize) -> PyResult<()> {
-        Visit::new(self.made_in)?;
+        Access::new(self.made_in)?;
         self.limit(maxsize.0)
     }
 
     /// Items in the queue now; another thread may change that at once.
     fn qsize(&self) -> PyResult<Made<usize>> {
-        Visit::new(self.made_in)?;
+        Access::new(self.made_in)?;
         Ok(Made(self.channel.len() + self.overflowing.load(Ordering::Relaxed)))
     }
 
     /// Items that were put and not yet reported done.
     #[getter]
     fn unfinished_tasks(&self) -> PyResult<Made<i64>> {
-        Visit::new(self.made_in)?;
+        Access::new(self.made_in)?;
         Ok(Made(self.unfinished.load(Ordering::Acquire)))
     }
 
     /// Counts one item as done; tells how many are not, -1 if that was one too many.
     fn _task_done(&self) -> PyResult<Made<i64>> {
-        Visit::new(self.made_in)?;
+        Access::new(self.made_in)?;
         Ok(Made(self.count_done()))
     }
 
     /// Whether the queue was shut down.
     #[getter]
     fn is_shutdown(&self) -> PyResult<bool> {
-        Visit::new(self.made_in)?;
+        Access::new(self.made_in)?;
         Ok(self.port.is_closed())
     }
 
     /// Refuses items from now on; `immediate` also takes away those that are there.
     fn _shutdown(&self, py: Python<'_>, immediate: bool) -> PyResult<()> {
-        Visit::new(self.made_in)?;
+        Access::new(self.made_in)?;
         {
             // No item is on its way into the overflow as the ring is sealed: it is there, or refused.
             let _overflow = self.overflow();

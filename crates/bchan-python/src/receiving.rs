@@ -13,7 +13,7 @@ use crate::array::{self, Items, buffer_to_fill};
 use crate::call::{Call, CallDeadline, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::{Raise, end_of_channel};
-use crate::gate::Entry;
+use crate::guard::Entry;
 use crate::item::ItemType;
 use crate::made::slice;
 use crate::memory::NewList;
@@ -320,23 +320,23 @@ pub(crate) trait Inlet {
 
     /// Receives a number or an object if nothing is out of the ordinary; null if something is, and then
     /// nothing was done.
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject;
+    fn receive_fast(&self, py: Python<'_>) -> *mut ffi::PyObject;
 
     /// The same for a task of an event loop.
     #[inline(always)]
     fn receive_ready(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        Ok(self.receive_quickly(py))
+        Ok(self.receive_fast(py))
     }
 
     #[inline(always)]
     fn try_receive(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        let object = self.receive_quickly(py);
+        let object = self.receive_fast(py);
         if object.is_null() { self.receive_with(py, |call| call.try_receive(py)) } else { Ok(object) }
     }
 
     #[inline(always)]
     fn receive(&self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
-        let object = self.receive_quickly(py);
+        let object = self.receive_fast(py);
         if object.is_null() { self.receive_with(py, |call| call.receive(py, timeout)) } else { Ok(object) }
     }
 

@@ -14,7 +14,7 @@ use crate::channel::Channel;
 use crate::consumer::{self, Consumer};
 use crate::detached::detached;
 use crate::errors::{Raise, from_handle};
-use crate::gate::{Entry, Pass, generation};
+use crate::guard::{Entry, InUse, generation};
 use crate::producer::{self, Producer};
 
 /// One that is waited for, and that no other thread may use meanwhile.
@@ -42,7 +42,7 @@ impl<'a> Seat<'a> {
     }
 
     /// Of a handle.
-    fn of((mut pass, end): (Pass<'a>, End<'a>)) -> Self {
+    fn of((mut pass, end): (InUse<'a>, End<'a>)) -> Self {
         pass.mark();
         Self::new(pass, end)
     }

@@ -9,7 +9,7 @@ use crate::array::{Items, batch_to_send};
 use crate::call::{Call, CallDeadline, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::{Unmet, with_sent};
-use crate::gate::Entry;
+use crate::guard::Entry;
 use crate::item::{Encoded, ItemType};
 use crate::methods::boolean;
 use crate::{objects, references};
@@ -164,17 +164,17 @@ pub(crate) trait Outlet {
 
     /// Sends a number or an object if nothing is out of the ordinary. Tells whether; if not, nothing was
     /// done.
-    fn send_quickly(&self, item: Borrowed<'_, '_, PyAny>) -> bool;
+    fn send_fast(&self, item: Borrowed<'_, '_, PyAny>) -> bool;
 
     /// The same for a task of an event loop.
     #[inline(always)]
     fn send_ready(&self, item: Borrowed<'_, '_, PyAny>) -> PyResult<*mut ffi::PyObject> {
-        Ok(boolean(self.send_quickly(item)))
+        Ok(boolean(self.send_fast(item)))
     }
 
     #[inline(always)]
     fn try_send(&self, item: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
-        if self.send_quickly(item) { Ok(true) } else { self.try_send_any(item) }
+        if self.send_fast(item) { Ok(true) } else { self.try_send_any(item) }
     }
 
     #[cold]
@@ -185,7 +185,7 @@ pub(crate) trait Outlet {
 
     #[inline(always)]
     fn send(&self, item: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
-        if self.send_quickly(item) { Ok(()) } else { self.send_any(item, timeout) }
+        if self.send_fast(item) { Ok(()) } else { self.send_any(item, timeout) }
     }
 
     #[cold]

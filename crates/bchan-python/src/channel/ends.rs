@@ -12,7 +12,7 @@ use crate::errors::from_handle;
 use crate::frames::buffer::Payload;
 use crate::frames::receiving::{FrameInlet, take};
 use crate::frames::sending::{FrameCall, FrameOutlet};
-use crate::gate::{Visit, is_home};
+use crate::guard::{Access, is_home};
 use crate::item::ItemType;
 use crate::receiving::{Inlet, quietly, receive_bits};
 use crate::references;
@@ -20,7 +20,7 @@ use crate::sending::{Outlet, send_bits};
 
 impl Outlet for Channel {
     type Handle<'a> = Sender<&'a Port>;
-    type Entry<'a> = Visit;
+    type Entry<'a> = Access;
 
     #[inline(always)]
     fn item(&self) -> &ItemType {
@@ -31,7 +31,7 @@ impl Outlet for Channel {
     fn send_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut Call<'_, Sender<&Port>, Visit>) -> PyResult<T>,
+        work: impl FnOnce(&mut Call<'_, Sender<&Port>, Access>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, port) = self.enter()?;
         let mut handle = port.sender().map_err(from_handle)?;
@@ -39,7 +39,7 @@ impl Outlet for Channel {
     }
 
     #[inline(always)]
-    fn send_quickly(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
+    fn send_fast(&self, item: Borrowed<'_, '_, PyAny>) -> bool {
         if let Some(port) = &self.port
             && self.is_under_the_gil
         {
@@ -56,7 +56,7 @@ impl Outlet for Channel {
 
 impl Inlet for Channel {
     type Handle<'a> = Receiver<&'a Port>;
-    type Entry<'a> = Visit;
+    type Entry<'a> = Access;
 
     #[inline(always)]
     fn item(&self) -> &ItemType {
@@ -67,7 +67,7 @@ impl Inlet for Channel {
     fn receive_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut Call<'_, Receiver<&Port>, Visit>) -> PyResult<T>,
+        work: impl FnOnce(&mut Call<'_, Receiver<&Port>, Access>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, port) = self.enter()?;
         let mut handle = port.receiver().map_err(from_handle)?;
@@ -75,7 +75,7 @@ impl Inlet for Channel {
     }
 
     #[inline(always)]
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
+    fn receive_fast(&self, py: Python<'_>) -> *mut ffi::PyObject {
         if let Some(port) = &self.port
             && self.is_under_the_gil
         {
@@ -94,13 +94,13 @@ impl Inlet for Channel {
 
 impl FrameOutlet for Channel {
     type Handle<'a> = FrameSender<&'a FramePort>;
-    type Entry<'a> = Visit;
+    type Entry<'a> = Access;
 
     #[inline(always)]
     fn send_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut FrameCall<'_, FrameSender<&FramePort>, Visit>) -> PyResult<T>,
+        work: impl FnOnce(&mut FrameCall<'_, FrameSender<&FramePort>, Access>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, port) = self.enter_with_frames()?;
         let mut handle = port.sender().map_err(from_handle)?;
@@ -108,7 +108,7 @@ impl FrameOutlet for Channel {
     }
 
     #[inline(always)]
-    fn send_quickly(&self, message: &impl Payload) -> bool {
+    fn send_fast(&self, message: &impl Payload) -> bool {
         let Some(port) = &self.frame_port else { return false };
         if !is_home(self.made_in) || message.frame().len > self.most() {
             return false;
@@ -125,13 +125,13 @@ impl FrameOutlet for Channel {
 
 impl FrameInlet for Channel {
     type Handle<'a> = FrameReceiver<&'a FramePort>;
-    type Entry<'a> = Visit;
+    type Entry<'a> = Access;
 
     #[inline(always)]
     fn receive_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut FrameCall<'_, FrameReceiver<&FramePort>, Visit>) -> PyResult<T>,
+        work: impl FnOnce(&mut FrameCall<'_, FrameReceiver<&FramePort>, Access>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, port) = self.enter_with_frames()?;
         let mut handle = port.receiver().map_err(from_handle)?;
@@ -139,8 +139,8 @@ impl FrameInlet for Channel {
     }
 
     #[inline(always)]
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
-        let (Some(port), Ok(mut entry)) = (&self.frame_port, Visit::new(self.made_in)) else {
+    fn receive_fast(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        let (Some(port), Ok(mut entry)) = (&self.frame_port, Access::new(self.made_in)) else {
             return ptr::null_mut();
         };
         let Ok(mut rx) = port.receiver() else { return ptr::null_mut() };

@@ -17,7 +17,7 @@ use crate::contents::Contents;
 use crate::detached::detached;
 use crate::errors::{Raise, checked_alarm, from_config, from_system, must_be};
 use crate::frames::sending::FrameOutlet;
-use crate::gate::{ANYWHERE, Visit, check_process, generation};
+use crate::guard::{ANYWHERE, Access, check_process, generation};
 use crate::item::ItemType;
 use crate::made::{Made, bytes};
 use crate::memory::{check, collected};
@@ -171,9 +171,9 @@ impl Channel {
 
     /// Lets a call in that needs no handle, or says why it can't.
     #[inline(always)]
-    pub(crate) fn enter(&self) -> PyResult<(Visit, &Port)> {
+    pub(crate) fn enter(&self) -> PyResult<(Access, &Port)> {
         let port = self.port()?;
-        Visit::new(self.made_in).map(|visit| (visit, port))
+        Access::new(self.made_in).map(|visit| (visit, port))
     }
 
     #[inline(always)]
@@ -183,9 +183,9 @@ impl Channel {
 
     /// As [`enter`](Self::enter), for messages of any length.
     #[inline(always)]
-    pub(crate) fn enter_with_frames(&self) -> PyResult<(Visit, &FramePort)> {
+    pub(crate) fn enter_with_frames(&self) -> PyResult<(Access, &FramePort)> {
         let port = self.frame_port()?;
-        Visit::new(self.made_in).map(|visit| (visit, port))
+        Access::new(self.made_in).map(|visit| (visit, port))
     }
 
     pub(crate) fn is_framed(&self) -> bool {

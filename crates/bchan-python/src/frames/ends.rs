@@ -12,7 +12,7 @@ use super::receiving::{FrameInlet, take};
 use super::sending::{FrameCall, FrameOutlet};
 use crate::arguments::{Timeout, count_from};
 use crate::channel::Channel;
-use crate::gate::Pass;
+use crate::guard::InUse;
 use crate::handle::{Handle, Open};
 use crate::passing::{Passed, registered};
 use crate::peeking::Peeked;
@@ -90,22 +90,22 @@ impl Producer {
 
 impl FrameOutlet for Producer {
     type Handle<'a> = FrameProducer;
-    type Entry<'a> = Pass<'a>;
+    type Entry<'a> = InUse<'a>;
 
     #[inline(always)]
     fn send_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut FrameCall<'_, FrameProducer, Pass<'_>>) -> PyResult<T>,
+        work: impl FnOnce(&mut FrameCall<'_, FrameProducer, InUse<'_>>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, handle) = self.reserving.handle.enter_idle()?;
         work(&mut FrameCall { handle, entry })
     }
 
     #[inline(always)]
-    fn send_quickly(&self, message: &impl Payload) -> bool {
-        let Some((_pass, inner)) = self.reserving.handle.enter_quickly() else { return false };
-        let Some(tx) = inner.quickly() else { return false };
+    fn send_fast(&self, message: &impl Payload) -> bool {
+        let Some((_pass, inner)) = self.reserving.handle.try_acquire() else { return false };
+        let Some(tx) = inner.fast() else { return false };
         message.frame().len <= self.most && message.put(tx) == Ok(true)
     }
 
@@ -165,21 +165,21 @@ impl Consumer {
 
 impl FrameInlet for Consumer {
     type Handle<'a> = FrameConsumer;
-    type Entry<'a> = Pass<'a>;
+    type Entry<'a> = InUse<'a>;
 
     #[inline(always)]
     fn receive_with<T>(
         &self,
         _py: Python<'_>,
-        work: impl FnOnce(&mut FrameCall<'_, FrameConsumer, Pass<'_>>) -> PyResult<T>,
+        work: impl FnOnce(&mut FrameCall<'_, FrameConsumer, InUse<'_>>) -> PyResult<T>,
     ) -> PyResult<T> {
         let (entry, handle) = self.handle.enter_idle()?;
         work(&mut FrameCall { handle, entry })
     }
 
     #[inline(always)]
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject {
-        let Some((mut pass, inner)) = self.handle.enter_quickly() else { return ptr::null_mut() };
-        inner.quickly().map_or(ptr::null_mut(), |rx| quietly(py, take(py, rx, &mut pass)))
+    fn receive_fast(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        let Some((mut pass, inner)) = self.handle.try_acquire() else { return ptr::null_mut() };
+        inner.fast().map_or(ptr::null_mut(), |rx| quietly(py, take(py, rx, &mut pass)))
     }
 }

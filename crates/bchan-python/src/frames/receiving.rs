@@ -14,7 +14,7 @@ use crate::arguments::{Timeout, count};
 use crate::call::{CallDeadline, wait};
 use crate::detached::{MUCH, Shared, detached};
 use crate::errors::{Raise, end_of_channel};
-use crate::gate::Entry;
+use crate::guard::Entry;
 use crate::memory::NewList;
 use crate::receiving::EMPTY;
 
@@ -183,17 +183,17 @@ pub(crate) trait FrameInlet {
 
     /// Receives a message if nothing is out of the ordinary; null if something is, and then nothing was
     /// done.
-    fn receive_quickly(&self, py: Python<'_>) -> *mut ffi::PyObject;
+    fn receive_fast(&self, py: Python<'_>) -> *mut ffi::PyObject;
 
     /// The same for a task of an event loop.
     #[inline(always)]
     fn receive_ready(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        Ok(self.receive_quickly(py))
+        Ok(self.receive_fast(py))
     }
 
     #[inline(always)]
     fn try_receive(&self, py: Python<'_>) -> PyResult<*mut ffi::PyObject> {
-        let object = self.receive_quickly(py);
+        let object = self.receive_fast(py);
         if !object.is_null() {
             return Ok(object);
         }
@@ -203,7 +203,7 @@ pub(crate) trait FrameInlet {
 
     #[inline(always)]
     fn receive(&self, py: Python<'_>, timeout: Timeout) -> PyResult<*mut ffi::PyObject> {
-        let object = self.receive_quickly(py);
+        let object = self.receive_fast(py);
         if object.is_null() { self.receive_any(py, timeout) } else { Ok(object) }
     }
 

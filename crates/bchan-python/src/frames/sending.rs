@@ -9,7 +9,7 @@ use crate::arguments::Timeout;
 use crate::call::{CallDeadline, wait};
 use crate::detached::{MUCH, detached};
 use crate::errors::Unmet;
-use crate::gate::Entry;
+use crate::guard::Entry;
 use crate::memory::collected;
 use crate::methods::boolean;
 use crate::objects::{listed_to_try, send_all};
@@ -110,25 +110,25 @@ pub(crate) trait FrameOutlet {
 
     /// Sends a message of a few bytes if nothing is out of the ordinary. Tells whether; if not, nothing was
     /// done.
-    fn send_quickly(&self, message: &impl Payload) -> bool;
+    fn send_fast(&self, message: &impl Payload) -> bool;
 
     /// Bytes of the longest message.
     fn most(&self) -> usize;
 
     #[inline(always)]
-    fn send_object_quickly(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
-        Message::quick(object).is_some_and(|message| message.len < MUCH && self.send_quickly(&message))
+    fn send_object_fast(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
+        Message::quick(object).is_some_and(|message| message.len < MUCH && self.send_fast(&message))
     }
 
     /// The same for a task of an event loop.
     #[inline(always)]
     fn send_ready(&self, object: Borrowed<'_, '_, PyAny>) -> PyResult<*mut ffi::PyObject> {
-        Ok(boolean(self.send_object_quickly(object)))
+        Ok(boolean(self.send_object_fast(object)))
     }
 
     #[inline(always)]
     fn try_send(&self, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
-        if self.send_object_quickly(object) {
+        if self.send_object_fast(object) {
             return Ok(true);
         }
         let message = Message::of(object, self.most())?;
@@ -137,7 +137,7 @@ pub(crate) trait FrameOutlet {
 
     #[inline(always)]
     fn send(&self, object: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
-        if self.send_object_quickly(object) { Ok(()) } else { self.send_any(object, timeout) }
+        if self.send_object_fast(object) { Ok(()) } else { self.send_any(object, timeout) }
     }
 
     #[cold]

@@ -22,7 +22,8 @@ use crate::reserving::remembered;
 use crate::sending::Outlet;
 use crate::turns::{may_go_on, nothing};
 
-/// The methods of a class that sends, by the functions of `$by`, a trait or a module. `$of` gives what they work on.
+/// The methods of a class that sends, by the functions of `$by`, a trait or a module. `$of` gives what they
+/// work on.
 macro_rules! sending {
     ($class:ty, $of:path, $by:ident, $item:literal) => {
         [
@@ -230,7 +231,7 @@ static QUEUE: Methods<4> = [
         c"put",
         method_kw!(Queue, |_py, this, arguments| {
             if let Some(item) = arguments.alone()
-                && this.get().put_quickly(item)
+                && this.get().put_fast(item)
             {
                 return Ok(none());
             }
@@ -243,7 +244,7 @@ static QUEUE: Methods<4> = [
     definition(
         c"put_nowait",
         method_o!(Queue, |_py, this, item| {
-            if this.get().put_quickly(item) {
+            if this.get().put_fast(item) {
                 return Ok(none());
             }
             this.get().put(item, false, None).map(|()| none())
@@ -253,7 +254,7 @@ static QUEUE: Methods<4> = [
         c"get",
         method_kw!(Queue, |py, this, arguments| {
             if arguments.is_empty() {
-                let object = this.get().get_quickly();
+                let object = this.get().get_fast();
                 if !object.is_null() {
                     return Ok(object);
                 }
@@ -266,7 +267,7 @@ static QUEUE: Methods<4> = [
     definition(
         c"get_nowait",
         method_noargs!(Queue, |py, this| {
-            let object = this.get().get_quickly();
+            let object = this.get().get_fast();
             if object.is_null() { this.get().get(py, false, None) } else { Ok(object) }
         }),
     ),

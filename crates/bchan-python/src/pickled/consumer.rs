@@ -18,7 +18,7 @@ use crate::errors::checked_alarm;
 use crate::frames::ends::consumer_of;
 use crate::frames::lease;
 use crate::frames::sending::FrameCall;
-use crate::gate::{Entry, Pass};
+use crate::guard::{Entry, InUse};
 use crate::handle::{self, Handle, Open};
 use crate::made::list;
 use crate::memory::NewList;
@@ -96,8 +96,8 @@ impl Consumer {
 
     /// Refuses to go on after Python code has run that may have forked, in the child.
     fn check_home(&self) -> PyResult<()> {
-        let gate = &self.handle.gate;
-        if gate.is_home() { Ok(()) } else { gate.enter().map(drop) }
+        let guard = &self.handle.guard;
+        if guard.is_home() { Ok(()) } else { guard.enter().map(drop) }
     }
 
     /// The next message of a handle at rest.
@@ -106,7 +106,7 @@ impl Consumer {
         &self,
         py: Python<'py>,
         inner: &mut Inner,
-        mut pass: Pass<'_>,
+        mut pass: InUse<'_>,
     ) -> PyResult<Option<Taken<'py>>> {
         let (rx, underway) = inner.both()?;
         if let Some(object) = hand_out(py, rx, &mut underway.list) {
@@ -129,7 +129,7 @@ impl Consumer {
         &self,
         py: Python<'py>,
         inner: &mut Inner,
-        pass: &mut Pass<'_>,
+        pass: &mut InUse<'_>,
         pickled: &Pickled<'py>,
     ) -> PyResult<Option<Taken<'py>>> {
         // Keeps all other calls out while it runs Python code.
@@ -209,7 +209,7 @@ impl Consumer {
         &self,
         py: Python<'py>,
         rx: &FrameConsumer,
-        pass: &mut Pass<'_>,
+        pass: &mut InUse<'_>,
         parts: &super::packed::Parts,
         len: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -272,13 +272,13 @@ impl PickledInlet for Consumer {
                 Err(_) => Ok(None),
             },
             // In the child of a fork what was received is the parent's, too.
-            Err(error) if !self.handle.gate.is_home() => Err(error),
+            Err(error) if !self.handle.guard.is_home() => Err(error),
             Err(_) => Ok(None),
         }
     }
 
     fn take_more<'py>(&self, py: Python<'py>, most: usize, into: &mut NewList<'py>) {
-        let Some((_pass, inner)) = self.handle.enter_quickly() else { return };
+        let Some((_pass, inner)) = self.handle.try_acquire() else { return };
         let Ok((rx, underway)) = inner.both() else { return };
         let n = underway.list.len().min(most).min(into.room());
         std::iter::from_fn(|| hand_out(py, rx, &mut underway.list))

@@ -13,7 +13,7 @@ use super::pickle::loads;
 use super::plain::Reader;
 use super::{BYTES, FALSE, FLOAT, INT, NONE, PACKED, PICKLE, PLAIN, PLAINS, STR, TRUE};
 use crate::detached::{MUCH, Shared, detached};
-use crate::gate::Entry;
+use crate::guard::Entry;
 use crate::made::{list, slice};
 
 /// What came out of a frame.

@@ -12,7 +12,7 @@ use crate::channel::Channel;
 use crate::errors::{end_of_channel, with_attribute};
 use crate::frames::receiving::FrameInlet;
 use crate::frames::sending::FrameCall;
-use crate::gate::Visit;
+use crate::guard::Access;
 use crate::memory::NewList;
 
 /// Something whose calls receive objects for any process.
@@ -167,7 +167,7 @@ impl PickledInlet for Channel {
 #[inline(always)]
 fn taken<'py>(
     py: Python<'py>,
-    call: &mut FrameCall<'_, impl ReceivingFrames, Visit>,
+    call: &mut FrameCall<'_, impl ReceivingFrames, Access>,
 ) -> PyResult<Option<Taken<'py>>> {
     let rx = &mut *call.handle;
     let Some(frame) = rx.claim() else { return Ok(None) };

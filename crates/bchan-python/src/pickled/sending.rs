@@ -18,13 +18,13 @@ use crate::objects::{listed_to_try, send_all};
 
 /// Sends a small built-in if nothing is out of the ordinary. Tells whether; if not, nothing was done.
 #[inline(always)]
-fn send_quickly(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>) -> bool {
-    Encoded::quick(object).is_some_and(|message| message.len() < MUCH && outlet.send_quickly(&message))
+fn send_fast(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>) -> bool {
+    Encoded::quick(object).is_some_and(|message| message.len() < MUCH && outlet.send_fast(&message))
 }
 
 #[inline(always)]
 pub(crate) fn try_send(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
-    if send_quickly(outlet, object) {
+    if send_fast(outlet, object) {
         return Ok(true);
     }
     if let Ok(encoding) = object.cast_exact::<Encoding>() {
@@ -40,7 +40,7 @@ pub(crate) fn send_ready(
     outlet: &impl FrameOutlet,
     object: Borrowed<'_, '_, PyAny>,
 ) -> PyResult<*mut ffi::PyObject> {
-    if send_quickly(outlet, object) {
+    if send_fast(outlet, object) {
         return Ok(boolean(true));
     }
     let (py, encoding) = (object.py(), Encoding::of(object, outlet.most())?);
@@ -122,12 +122,12 @@ pub(crate) fn send(
     object: Borrowed<'_, '_, PyAny>,
     timeout: Timeout,
 ) -> PyResult<()> {
-    if send_quickly(outlet, object) { Ok(()) } else { send_any(outlet, object, timeout) }
+    if send_fast(outlet, object) { Ok(()) } else { send_any(outlet, object, timeout) }
 }
 
 fn send_any(outlet: &impl FrameOutlet, object: Borrowed<'_, '_, PyAny>, timeout: Timeout) -> PyResult<()> {
     let message = Encoded::of(object, outlet.most())?;
-    if message.len() < MUCH && outlet.send_quickly(&message) {
+    if message.len() < MUCH && outlet.send_fast(&message) {
         return Ok(());
     }
     let py = object.py();

@@ -17,7 +17,7 @@ use crate::channel::Channel;
 use crate::detached::{Attached, detached};
 use crate::errors::{Raise, Unmet, must_be};
 use crate::frames::lease;
-use crate::gate::{Entry, Pass};
+use crate::guard::{Entry, InUse};
 use crate::handle::{Handle, Inner, Open};
 use crate::passing::Passable;
 
@@ -102,7 +102,7 @@ impl Reserves for FrameProducer {
 /// A producer's handle, with its reservation.
 pub(crate) struct Reserving<H: Reserves> {
     pub(crate) handle: Handle<H, Reserved>,
-    /// The thread that made the open reservation; 0 if none is open. Written by who holds the gate's pass,
+    /// The thread that made the open reservation; 0 if none is open. Written by who holds the guard's pass,
     /// read by a thread that ends.
     reserved_by: AtomicU64,
     /// Whether a reservation of this producer holds others up.
@@ -130,7 +130,7 @@ impl<H: Reserves> Reserving<H> {
         &self,
         timeout: Timeout,
         claim: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
-        wait: impl Fn(&mut H, &mut Pass<'_>, &mut CallDeadline) -> PyResult<()>,
+        wait: impl Fn(&mut H, &mut InUse<'_>, &mut CallDeadline) -> PyResult<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mut pass, inner) = self.handle.enter()?;
         let mut deadline_of_call = CallDeadline::new(timeout);
@@ -154,7 +154,7 @@ impl<H: Reserves> Reserving<H> {
     fn claim<'py>(
         &self,
         inner: &mut Inner<H, Reserved>,
-        pass: &mut Pass<'_>,
+        pass: &mut InUse<'_>,
         claim: impl Fn(&mut H) -> PyResult<Option<View<'py>>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let tx = inner.idle()?;
@@ -225,7 +225,7 @@ impl<H: Reserves> Reserving<H> {
     /// Whether the open reservation was made by this thread.
     fn has_reserved(&self, thread: u64) -> bool {
         // Relaxed: who made the reservation sees his own mark, or one that came after.
-        self.reserved_by.load(Ordering::Relaxed) == thread && self.handle.gate.is_home()
+        self.reserved_by.load(Ordering::Relaxed) == thread && self.handle.guard.is_home()
     }
 
     /// Gives the reservation back if this thread made it, which ends.
@@ -238,7 +238,7 @@ impl<H: Reserves> Reserving<H> {
 
     /// Gives the reservation of this thread back; false if another thread is inside.
     fn try_abandon(&self, py: Python<'_>, thread: u64) -> bool {
-        let Some((pass, inner)) = self.handle.enter_quickly() else { return false };
+        let Some((pass, inner)) = self.handle.try_acquire() else { return false };
         if self.has_reserved(thread) {
             let view = self.give_back(py, inner);
             drop(pass);

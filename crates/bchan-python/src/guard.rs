@@ -8,12 +8,13 @@
 //! | generation + `CLOSING` | a thread closes the handle |
 //! | `FRESH` | never used, of a channel that processes share: the first who uses it has it |
 //!
-//! The generation grows when this process is forked, so a handle that came along is found out by
-//! the same comparison. With the GIL a call that doesn't let go of it can't meet another one, and
-//! only looks; a call that waits, or may run Python code, marks the handle busy first. Python code runs where one
-//! would not think of it: until CPython 3.12 whatever makes an object that the garbage collector tracks (a tuple, a
-//! list, a memoryview, an exception) may run the collector, and so any finalizer; dropping a reference may, too. A
-//! debug build panics if a call is let in beside one that has not marked. Without the GIL every call marks the handle.
+//! The generation grows when this process is forked, so a handle that came along is found out by the same
+//! comparison. With the GIL a call that doesn't let go of it can't meet another one, and only looks; a call
+//! that waits, or may run Python code, marks the handle busy first. Python code runs where one would not
+//! think of it: until CPython 3.12 whatever makes an object that the garbage collector tracks (a tuple, a
+//! list, a memoryview, an exception) may run the collector, and so any finalizer; dropping a reference may,
+//! too. A debug build panics if a call is let in beside one that has not marked. Without the GIL every call
+//! marks the handle.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -95,7 +96,7 @@ fn this_thread() -> usize {
 }
 
 /// Guards a handle's insides.
-pub(crate) struct Gate {
+pub(crate) struct Guard {
     state: AtomicU32,
     what: &'static str,
     /// The thread whose call has marked the handle, or that closes it; 0 if none. Written by that thread.
@@ -132,7 +133,7 @@ impl<F: FnOnce()> Anywhere<F> {
     }
 }
 
-impl Gate {
+impl Guard {
     pub(crate) fn new(what: &'static str) -> Self {
         Self::of(generation(), what)
     }
@@ -160,8 +161,8 @@ impl Gate {
     /// How often it looks meanwhile whether a call that does not wait has ended.
     const PAUSE: Duration = Duration::from_micros(100);
 
-    /// Closes the handle under a call that waits, which then raises `Closed` and runs `ending` as it leaves; false
-    /// if none waits. Returns once it has left, if it is another thread's and soon does.
+    /// Closes the handle under a call that waits, which then raises `Closed` and runs `ending` as it leaves;
+    /// false if none waits. Returns once it has left, if it is another thread's and soon does.
     ///
     /// # Safety
     /// What `ending` refers to must live as long as that call.
@@ -190,8 +191,8 @@ impl Gate {
         true
     }
 
-    /// Returns once the call under which the handle is closed has left, or the thread that closes it has done so, if
-    /// that is another thread and soon does.
+    /// Returns once the call under which the handle is closed has left, or the thread that closes it has done
+    /// so, if that is another thread and soon does.
     #[cold]
     pub(crate) fn wait_until_left(&self, py: Python<'_>) {
         let since = Instant::now();
@@ -203,11 +204,12 @@ impl Gate {
         detached(py, || drop(self.left.wait_timeout_while(self.waiting(), Self::LONGEST, is_inside)));
     }
 
-    /// Has this thread close the handle if it is free: every call to come finds it closed. `end_closing` follows.
+    /// Has this thread close the handle if it is free: every call to come finds it closed. `end_closing`
+    /// follows.
     #[cold]
     pub(crate) fn begin_closing(&self) -> bool {
         let generation = generation();
-        // Acquire: sees what the last call did; pairs with the Release in `Pass::drop`.
+        // Acquire: sees what the last call did; pairs with the Release in `InUse::drop`.
         let is_ours = self
             .state
             .compare_exchange(generation, generation | CLOSING, Ordering::Acquire, Ordering::Relaxed)
@@ -225,8 +227,8 @@ impl Gate {
         self.state.store(CLOSED, Ordering::Release);
     }
 
-    /// Lets the call of another thread that keeps others out go on for a moment; false if there is none, or it takes
-    /// too long.
+    /// Lets the call of another thread that keeps others out go on for a moment; false if there is none, or
+    /// it takes too long.
     #[cold]
     pub(crate) fn give_way(&self, py: Python<'_>, since: Instant) -> bool {
         let is_anothers = self.is_home() && !self.is_marked_here();
@@ -282,16 +284,16 @@ impl Gate {
 
     /// Lets a call in, or says why not.
     #[inline(always)]
-    pub(crate) fn enter(&self) -> PyResult<Pass<'_>> {
-        self.enter_quickly().ok_or_else(|| self.refusal())
+    pub(crate) fn enter(&self) -> PyResult<InUse<'_>> {
+        self.try_acquire().ok_or_else(|| self.refusal())
     }
 
     /// Lets a call in, if it can.
     #[inline(always)]
-    pub(crate) fn enter_quickly(&self) -> Option<Pass<'_>> {
+    pub(crate) fn try_acquire(&self) -> Option<InUse<'_>> {
         let generation = generation();
         #[cfg(Py_GIL_DISABLED)]
-        // Acquire: sees what the last call did; pairs with the Release in `Pass::drop`.
+        // Acquire: sees what the last call did; pairs with the Release in `InUse::drop`.
         let is_ours = self
             .state
             .compare_exchange(generation, generation | BUSY, Ordering::Acquire, Ordering::Relaxed)
@@ -302,7 +304,7 @@ impl Gate {
         #[cfg(debug_assertions)]
         self.assert_free(is_ours && self.is_occupied.swap(true, Ordering::Relaxed));
         // Made only if it is ours: dropping one ends the call.
-        is_ours.then(|| Pass { gate: self, is_marked: cfg!(Py_GIL_DISABLED), has_waited: false })
+        is_ours.then(|| InUse { guard: self, is_marked: cfg!(Py_GIL_DISABLED), has_waited: false })
     }
 
     /// Why no call can be let in.
@@ -335,8 +337,8 @@ impl Gate {
 }
 
 /// A call on a handle that was let in; ends when dropped.
-pub(crate) struct Pass<'a> {
-    gate: &'a Gate,
+pub(crate) struct InUse<'a> {
+    guard: &'a Guard,
     is_marked: bool,
     has_waited: bool,
 }
@@ -367,39 +369,39 @@ impl<E: Entry> Entry for &mut E {
     }
 }
 
-impl Entry for Pass<'_> {
+impl Entry for InUse<'_> {
     /// Marks the handle busy.
     fn mark(&mut self) {
-        let state = self.gate.state.load(Ordering::Relaxed) | BUSY;
-        self.gate.state.store(state, Ordering::Relaxed);
-        self.gate.marked_by.store(this_thread(), Ordering::Relaxed);
+        let state = self.guard.state.load(Ordering::Relaxed) | BUSY;
+        self.guard.state.store(state, Ordering::Relaxed);
+        self.guard.marked_by.store(this_thread(), Ordering::Relaxed);
         self.is_marked = true;
     }
 
     fn wait_until(&mut self, interrupt: &Arc<Interrupt>) -> PyResult<()> {
-        let mut waiting = self.gate.waiting();
+        let mut waiting = self.guard.waiting();
         self.has_waited = true;
         waiting.interrupt = Some(interrupt.clone());
-        if self.gate.is_closing() { Err(self.gate.closed()) } else { Ok(()) }
+        if self.guard.is_closing() { Err(self.guard.closed()) } else { Ok(()) }
     }
 
     fn check_signals(&self, py: Python<'_>) -> PyResult<()> {
         py.check_signals()?;
-        match self.gate.is_home() {
-            true if self.gate.is_closing() => Err(self.gate.closed()),
+        match self.guard.is_home() {
+            true if self.guard.is_closing() => Err(self.guard.closed()),
             true => Ok(()),
-            false => Err(self.gate.refusal()),
+            false => Err(self.guard.refusal()),
         }
     }
 }
 
 /// A call on a channel, which any number of threads may use at once.
 #[derive(Debug)]
-pub(crate) struct Visit {
+pub(crate) struct Access {
     made_in: u32,
 }
 
-impl Visit {
+impl Access {
     /// Lets a call in, in the process that made the channel.
     #[inline(always)]
     pub(crate) fn new(made_in: u32) -> PyResult<Self> {
@@ -407,7 +409,7 @@ impl Visit {
     }
 }
 
-impl Entry for Visit {
+impl Entry for Access {
     fn mark(&mut self) {}
 
     /// Closing a channel ends its waits by itself.
@@ -421,39 +423,39 @@ impl Entry for Visit {
     }
 }
 
-impl Pass<'_> {
+impl InUse<'_> {
     /// Closes the handle if another thread has asked for that; tells whether.
     #[cold]
     fn end_wait(&self) -> bool {
-        if !self.gate.is_home() {
+        if !self.guard.is_home() {
             return false;
         }
-        let mut waiting = self.gate.waiting();
+        let mut waiting = self.guard.waiting();
         let Some(ending) = waiting.ending.take() else {
             waiting.interrupt = None;
             return false;
         };
         drop(waiting);
         ending();
-        self.gate.state.store(CLOSED, Ordering::Release);
-        self.gate.waiting().interrupt = None;
-        self.gate.left.notify_all();
+        self.guard.state.store(CLOSED, Ordering::Release);
+        self.guard.waiting().interrupt = None;
+        self.guard.left.notify_all();
         true
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for InUse<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         #[cfg(debug_assertions)]
-        self.gate.is_occupied.store(false, Ordering::Relaxed);
+        self.guard.is_occupied.store(false, Ordering::Relaxed);
         if self.has_waited && self.end_wait() {
             return;
         }
         if self.is_marked {
-            self.gate.marked_by.store(0, Ordering::Relaxed);
-            let state = self.gate.state.load(Ordering::Relaxed) & !BUSY;
-            self.gate.state.store(state, Ordering::Release);
+            self.guard.marked_by.store(0, Ordering::Relaxed);
+            let state = self.guard.state.load(Ordering::Relaxed) & !BUSY;
+            self.guard.state.store(state, Ordering::Release);
         }
     }
 }
