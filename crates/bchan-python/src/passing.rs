@@ -103,7 +103,7 @@ pub(crate) fn has_unused_handles() -> bool {
     bchan::has_unused_handles()
 }
 
-/// What Python passes on of a token: `(seat, word)`.
+/// What Python passes on of a token: `(registry_slot, word)`.
 pub(crate) type Passed = (usize, u64);
 
 /// Registers a handle by `make`, or takes over by `take` what was passed on.
@@ -114,7 +114,7 @@ pub(crate) fn registered<H>(
 ) -> PyResult<H> {
     let handle = match passed {
         None => make(),
-        Some((seat, word)) => take(Token { seat, word }),
+        Some((registry_slot, word)) => take(Token { registry_slot, word }),
     };
     handle.map_err(from_handle)
 }
@@ -169,6 +169,6 @@ impl<H: Passable, O: Open> Handle<H, O> {
         // SAFETY: as above.
         let token = self.guard.enter_fresh(|| (unsafe { self.unused(give) }, true));
         let token = token.unwrap_or(Err(HandleError::Used)).map_err(from_handle)?;
-        Ok((token.seat, token.word))
+        Ok((token.registry_slot, token.word))
     }
 }

@@ -79,7 +79,7 @@ impl Producer {
         Ok(Self { end })
     }
 
-    /// `(seat, word)`, with which another process takes this handle over that was never used.
+    /// `(registry_slot, word)`, with which another process takes this handle over that was never used.
     #[pyo3(signature = (child=None, is_lent=false))]
     fn _token(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
         each!(self, end => end.reserving.handle.token(child, is_lent)).map(Made)

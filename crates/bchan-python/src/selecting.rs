@@ -18,7 +18,7 @@ use crate::guard::{Entry, InUse, generation};
 use crate::producer::{self, Producer};
 
 /// One that is waited for, and that no other thread may use meanwhile.
-struct Seat<'a> {
+struct Waiter<'a> {
     end: End<'a>,
     /// The right to use it; given back last.
     entry: Box<dyn Entry + 'a>,
@@ -36,7 +36,7 @@ enum End<'a> {
     FrameReceiver(FrameReceiver<&'a FramePort>),
 }
 
-impl<'a> Seat<'a> {
+impl<'a> Waiter<'a> {
     fn new(entry: impl Entry + 'a, end: End<'a>) -> Self {
         Self { end, entry: Box::new(entry) }
     }
@@ -151,15 +151,15 @@ pub(crate) fn wait_for_any(
     timeout: &Bound<'_, PyAny>,
 ) -> PyResult<Woken> {
     let deadline = Timeout::extract(timeout.as_borrowed())?.deadline();
-    let senders = sizes(&senders, &messages)?.into_iter().map(|(who, size)| Seat::to_send(who, size));
-    let mut seats: Vec<Seat<'_>> =
-        distinct(&receivers).map(Seat::to_receive).chain(senders).collect::<PyResult<_>>()?;
+    let senders = sizes(&senders, &messages)?.into_iter().map(|(who, size)| Waiter::to_send(who, size));
+    let mut waiters: Vec<Waiter<'_>> =
+        distinct(&receivers).map(Waiter::to_receive).chain(senders).collect::<PyResult<_>>()?;
     let interrupt = Arc::new(Interrupt::default());
-    for seat in &mut seats {
-        seat.entry.wait_until(&interrupt)?;
+    for waiter in &mut waiters {
+        waiter.entry.wait_until(&interrupt)?;
     }
     loop {
-        let mut cases: Vec<Case<'_>> = seats.iter_mut().map(Seat::case).collect();
+        let mut cases: Vec<Case<'_>> = waiters.iter_mut().map(Waiter::case).collect();
         let outcome = detached(py, || interrupt.during(|| bchan::wait_for_any(&mut cases, deadline)));
         drop(cases);
         match outcome {
@@ -167,7 +167,7 @@ pub(crate) fn wait_for_any(
             _ if interrupt.is_raised() => return Ok(Woken::new(None)),
             Ok(woken) => return Ok(Woken::new(Some(woken))),
             Err(WaitError::Interrupted) => {
-                seats.iter_mut().try_for_each(|seat| seat.entry.check_signals(py))?;
+                waiters.iter_mut().try_for_each(|waiter| waiter.entry.check_signals(py))?;
             }
             Err(WaitError::TimedOut) => return Ok(Woken::new(None)),
         }

@@ -4,8 +4,8 @@
 //! channel can live in any map, also one that other processes share. Order in memory:
 //!
 //! ```text
-//! lanes:  ChannelHeader | Seat x seats | LaneHeader x max_producers | (page) ring 0 | ring 1 | ...
-//! shared: ChannelHeader | Seat x seats | SharedHeader | a state for each slot | (page) ring
+//! lanes:  ChannelHeader | RegistrySlot x slots | LaneHeader x max_producers | (page) ring 0 | ring 1 | ...
+//! shared: ChannelHeader | RegistrySlot x slots | SharedHeader | a state for each slot | (page) ring
 //! ```
 //!
 //! A channel of frames has, before its rings, a block of lengths for each: counters, and a word for each
@@ -120,8 +120,8 @@ pub(crate) struct Geometry {
     pub(crate) has_one_sender: u64,
     /// 1 if the channel stays open when its last consumer leaves.
     pub(crate) stays_open: u64,
-    /// Seats: of the producers first, then of the consumers.
-    pub(crate) seats: u64,
+    /// Registry slots: of the producers first, then of the consumers.
+    pub(crate) registry_slots: u64,
     /// Bytes of a page of the machine that made the channel.
     pub(crate) page: u64,
     /// 1 if a ring's length is whole pages, so that it can be mapped twice in a row.
@@ -165,7 +165,7 @@ impl Geometry {
             lanes: if is_shared { 0 } else { max_producers as u64 },
             has_one_sender: 0,
             stays_open: 0,
-            seats: (max_producers + if is_shared { MAX_CONSUMERS } else { 1 }) as u64,
+            registry_slots: (max_producers + if is_shared { MAX_CONSUMERS } else { 1 }) as u64,
             page,
             mirrorable: mirrorable.into(),
             framed: 0,
@@ -195,7 +195,7 @@ impl Geometry {
 
     /// Where the headers of the lanes, or that of the shared ring, start.
     pub(crate) fn ring_headers_offset(&self) -> usize {
-        size_of::<ChannelHeader>() + size_of::<Seat>() * self.seats as usize
+        size_of::<ChannelHeader>() + size_of::<RegistrySlot>() * self.registry_slots as usize
     }
 
     /// Where the states of a shared ring's slots start.
@@ -203,7 +203,7 @@ impl Geometry {
         self.ring_headers_offset() + size_of::<SharedHeader>()
     }
 
-    /// Bytes of headers, seats and states.
+    /// Bytes of headers, registry slots and states.
     fn header_bytes(&self) -> u64 {
         match self.lanes {
             0 => self.states_offset() as u64 + self.lap * size_of::<AtomicU8>() as u64,
@@ -223,7 +223,7 @@ impl Geometry {
         first + self.lengths_bytes() * ring as u64
     }
 
-    /// Bytes of headers, seats, states and lengths, whole pages.
+    /// Bytes of headers, registry slots, states and lengths, whole pages.
     pub(crate) fn control_bytes(&self) -> u64 {
         let bytes = match self.framed {
             0 => self.header_bytes(),
@@ -238,7 +238,7 @@ impl Geometry {
     }
 }
 
-/// One bit for each lane, or producer's seat, and one bit for each word of them.
+/// One bit for each lane, or producer's registry slot, and one bit for each word of them.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Bitmap {
@@ -274,7 +274,7 @@ pub(crate) struct Counters {
 /// The place of one producer, or one consumer.
 #[repr(C, align(128))]
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct RegistrySlot {
     /// Who has it: 0 for nobody, else a process; see `process::Owner`.
     pub(crate) owner: AtomicU64,
     /// The process that is about to take it over from its owner, or 0.
@@ -284,8 +284,8 @@ pub(crate) struct Seat {
     pub(crate) lifeline: AtomicU64,
     /// That of the heir.
     pub(crate) heir_lifeline: AtomicU64,
-    /// Handles that had it, of channels that processes share, and the flag `seats::CALLED_IN`. Written by its
-    /// owner.
+    /// Handles that had it, of channels that processes share, and the flag `registry_slots::CALLED_IN`.
+    /// Written by its owner.
     pub(crate) handles: AtomicU64,
     /// 1 if it is that of a registered consumer; 0 if a process keeps it for calls without a handle. Written
     /// by its owner, or by who recovers it.
@@ -304,9 +304,9 @@ pub(crate) struct ClaimWords {
     pub(crate) start: AtomicU64,
     /// How many there are, and above that the flags HELD and COUNTED. 0 is no claim.
     pub(crate) span: AtomicU64,
-    /// Frames that were sent, or received, from this seat.
+    /// Frames that were sent, or received, from this registry slot.
     pub(crate) frames: Tally,
-    /// Slots that were given up from this seat, or passed.
+    /// Slots that were given up from this registry slot, or passed.
     pub(crate) slots: Tally,
 }
 
@@ -335,17 +335,17 @@ pub(crate) struct ChannelHeader {
     pub(crate) note: Apart<[u8; NOTE_BYTES]>,
     /// Whether producers ever came, and the channel's end; see `channel::registry` for its states.
     pub(crate) registry: Apart<AtomicU64>,
-    /// How often a seat was taken; see `channel::seats`. Each process has a thread that waits here for
-    /// newcomers.
-    pub(crate) seatings: Apart<FutexWord>,
+    /// How often a registry slot was taken; see `channel::registry_slots`. Each process has a thread that
+    /// waits here for newcomers.
+    pub(crate) registrations: Apart<FutexWord>,
     /// 1 once a process slept here that had no such thread: then newcomers wake all who sleep.
     pub(crate) needs_rousing: Apart<AtomicU64>,
-    /// Seats of the producers, and of the consumers, that were ever taken: so many at most, from the first
-    /// on.
-    pub(crate) seats_used: Apart<[AtomicU64; 2]>,
+    /// Registry slots of the producers, and of the consumers, that were ever taken: so many at most, from the
+    /// first on.
+    pub(crate) registry_slots_used: Apart<[AtomicU64; 2]>,
     /// The process that clears up after another, or 0.
     pub(crate) recovery_lock: Apart<AtomicU64>,
-    /// Its lifeline; see `Seat`.
+    /// Its lifeline; see `RegistrySlot`.
     pub(crate) recovery_lock_lifeline: Apart<AtomicU64>,
     /// The pid namespace of all who use it, by its number in `/proc`; 0 if processes don't share it. Written
     /// once.
@@ -354,7 +354,7 @@ pub(crate) struct ChannelHeader {
     pub(crate) deaths: Apart<AtomicU64>,
     /// The owners of the last of them, in a circle.
     pub(crate) dead: Apart<[AtomicU64; DEAD_KNOWN]>,
-    /// Producers' seats that are taken. Written by who registers and who leaves.
+    /// Producers' registry slots that are taken. Written by who registers and who leaves.
     pub(crate) registered: Bitmap,
     /// Lanes whose doorbell rang. Set by producers, cleared by the consumer.
     pub(crate) rung: Bitmap,
@@ -375,7 +375,7 @@ pub(crate) struct SharedHeader {
     /// By how many fewer than `capacity` messages may be in flight. Written by who asks for it.
     pub(crate) withheld: Apart<AtomicU64>,
     /// Slots that a producer has reserved and may still abandon. This and the next three are of a ring in the
-    /// memory of one process: else the seats say it, of each the part of its owner.
+    /// memory of one process: else the registry slots say it, of each the part of its owner.
     pub(crate) reserved: Apart<AtomicU64>,
     /// Messages that a consumer looks at and may still hand back.
     pub(crate) peeked: Apart<AtomicU64>,
@@ -431,8 +431,8 @@ impl Bell {
 
 /// The head of a ring's lengths, in a channel of frames: slots don't tell how many messages there were.
 ///
-/// In a ring that processes share, the seats have them instead. Who is alone on its side of the ring writes
-/// its counter with plain stores; several add to theirs.
+/// In a ring that processes share, the registry slots have them instead. Who is alone on its side of the ring
+/// writes its counter with plain stores; several add to theirs.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct FrameCounters {
@@ -475,9 +475,9 @@ impl ChannelHeader {
             identity: Apart(Identity::of(geometry, note)),
             note: Apart(bytes),
             registry: zero(),
-            seatings: Apart(FutexWord::new(0)),
+            registrations: Apart(FutexWord::new(0)),
             needs_rousing: zero(),
-            seats_used: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
+            registry_slots_used: Apart(std::array::from_fn(|_| AtomicU64::new(0))),
             recovery_lock: zero(),
             recovery_lock_lifeline: zero(),
             namespace: zero(),
@@ -491,7 +491,7 @@ impl ChannelHeader {
 }
 
 #[cfg(loom)]
-impl Seat {
+impl RegistrySlot {
     pub(crate) fn new() -> Self {
         let claim_words = || ClaimWords {
             start: AtomicU64::new(0),

@@ -12,7 +12,7 @@
 //! | [`wait`] | barrier, futex, event count, one thread at several events, spinning, alarms |
 //! | [`process`] | which process this is, whether another lives, and being told when it dies |
 //! | `ring` | the lane, with one writer and one reader, and Vyukov's ring, which all share; frames in both |
-//! | [`channel`] | seats, producers, consumers, cases of a select, closing, counters |
+//! | [`channel`] | registry slots, producers, consumers, cases of a select, closing, counters |
 //!
 //! A channel belongs to the process that made it. Its memory is shared with the child of a fork, so a
 //! handle must not be used, nor dropped, there.

@@ -1,4 +1,5 @@
-//! A set of lanes, or of seats, in two levels, so that one member among thousands is found in two steps.
+//! A set of lanes, or of registry slots, in two levels, so that one member among thousands is found in two
+//! steps.
 
 use crate::layout::Bitmap;
 use crate::sync::Ordering;

@@ -1,9 +1,9 @@
-//! The ends of a channel: what every sender and every receiver does with slots, and the handles, whose channel may be
-//! one of lanes or of a ring.
+//! The ends of a channel: what every sender and every receiver does with slots, and the handles, whose
+//! channel may be one of lanes or of a ring.
 
 use super::cases::Case;
 use super::message::{Message, Word};
-use super::seats::Place;
+use super::registry_slots::Place;
 use super::{lanes, shared};
 use crate::error::{ReceiveError, SendError};
 use crate::wait::Deadline;
@@ -13,8 +13,9 @@ pub trait SendSlots {
     /// What it sends.
     type Message: Message;
 
-    /// How many slots are this sender's to write now, of the `wanted` (at least 1): of items as many as there are in
-    /// one piece, of a frame all or none. To be committed at once: a shared ring counts them as messages.
+    /// How many slots are this sender's to write now, of the `wanted` (at least 1): of items as many as there
+    /// are in one piece, of a frame all or none. To be committed at once: a shared ring counts them as
+    /// messages.
     fn claim_slots(&mut self, wanted: usize) -> usize;
 
     /// The same for a claim that stays, until it is committed or given up.
@@ -48,12 +49,12 @@ pub trait SendSlots {
     /// [`SendError::Closed`], [`SendError::TimedOut`] or [`SendError::Interrupted`].
     fn wait_for_slots(&mut self, n: usize, deadline: Deadline) -> Result<(), SendError>;
 
-    /// Has an eventfd written once `n` slots may be free or the channel is closed, unless that is so now: then true.
-    /// [`Channel::disarm`](super::Channel::disarm) takes it back, before the eventfd is closed.
+    /// Has an eventfd written once `n` slots may be free or the channel is closed, unless that is so now:
+    /// then true. [`Channel::disarm`](super::Channel::disarm) takes it back, before the eventfd is closed.
     fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool;
 
-    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may be for
-    /// something that the channel tells nobody.
+    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may
+    /// be for something that the channel tells nobody.
     fn must_look(&mut self) -> bool {
         false
     }
@@ -73,8 +74,8 @@ pub trait ReceiveSlots {
     /// What it receives.
     type Message: Message;
 
-    /// What is this receiver's to read now: of items as many as there are in one piece, at most `wanted` (at least
-    /// 1), or a frame. To be released at once: a shared ring counts it as received.
+    /// What is this receiver's to read now: of items as many as there are in one piece, at most `wanted` (at
+    /// least 1), or a frame. To be released at once: a shared ring counts it as received.
     fn claim_next(&mut self, wanted: usize) -> <Self::Message as super::message::Rules>::Claimed;
 
     /// The same for a claim that stays, until it is released.
@@ -86,8 +87,8 @@ pub trait ReceiveSlots {
     /// The first `n` of the slots that were claimed, to read. The memory lives as long as this channel.
     fn front_slots(&self, n: usize) -> *const u8;
 
-    /// Takes the messages of the first `n` of the slots that were claimed off the channel. The others stay in it:
-    /// they come again, in a shared ring to any receiver.
+    /// Takes the messages of the first `n` of the slots that were claimed off the channel. The others stay in
+    /// it: they come again, in a shared ring to any receiver.
     ///
     /// # Panics
     /// If there are not so many; then none is taken.
@@ -111,8 +112,8 @@ pub trait ReceiveSlots {
     /// [`Channel::disarm`](super::Channel::disarm) takes it back, before the eventfd is closed.
     fn arm(&mut self, alarm: i32) -> bool;
 
-    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may be for
-    /// something that the channel tells nobody.
+    /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may
+    /// be for something that the channel tells nobody.
     fn must_look(&mut self) -> bool {
         false
     }

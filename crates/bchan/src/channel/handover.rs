@@ -1,8 +1,8 @@
 //! Handles on their way to other processes, as this process knows of them: the one that made them.
 //!
-//! A handle that was never used is *fresh*, and its seat's word says which one it is (`process::Owner`). So
-//! whoever wants it, to use it or to take it back, does it by one compare-and-swap of that word, and a copy
-//! that is stale never gets what was given to a newer handle.
+//! A handle that was never used is *fresh*, and its registry slot's word says which one it is
+//! (`process::Owner`). So whoever wants it, to use it or to take it back, does it by one compare-and-swap of
+//! that word, and a copy that is stale never gets what was given to a newer handle.
 //!
 //! | a fresh handle | its place is taken back |
 //! |---|---|
@@ -15,7 +15,7 @@
 use std::sync::atomic::AtomicPtr;
 use std::sync::{Arc as StdArc, Mutex, MutexGuard, PoisonError};
 
-use super::seats::{Place, Seated};
+use super::registry_slots::{Place, Registered};
 use crate::process::{self, DeathObserver, Lifeline, Owner, Told};
 use crate::sync::Ordering;
 
@@ -29,7 +29,7 @@ pub struct Handover {
 /// A handle that was promised to a child.
 #[derive(Debug)]
 struct Promise {
-    seated: Seated,
+    registered: Registered,
     /// Whether the child gets it only if its maker drops it.
     is_lent: bool,
     /// Whether its maker has dropped it: then forks of this process when it was taken.
@@ -47,7 +47,7 @@ struct Passage {
 /// A place that was dropped unused: children that were forked since it was taken may yet use their copy.
 #[derive(Debug)]
 struct Left {
-    seated: Seated,
+    registered: Registered,
     forks: u32,
 }
 
@@ -99,25 +99,25 @@ impl Desk {
 
     /// Takes back what was promised to a passage that is over; `is_gone` tells whether its child was started.
     fn end(self: &StdArc<Self>, passage: Passage, is_gone: bool) {
-        for Promise { seated, is_lent, dropped } in passage.promises {
-            if self.lists().is_promised(&seated) {
+        for Promise { registered, is_lent, dropped } in passage.promises {
+            if self.lists().is_promised(&registered) {
                 continue;
             }
             match dropped {
-                _ if is_gone && !is_lent => _ = seated.take_back(),
-                Some(forks) => self.leave(seated, forks),
+                _ if is_gone && !is_lent => _ = registered.take_back(),
+                Some(forks) => self.leave(registered, forks),
                 None => {}
             }
         }
     }
 
     /// Leaves a place that its maker has dropped, as soon as no child may have a copy.
-    fn leave(self: &StdArc<Self>, seated: Seated, forks: u32) {
+    fn leave(self: &StdArc<Self>, registered: Registered, forks: u32) {
         if forks == process::forks() {
-            seated.take_back();
+            registered.take_back();
             return;
         }
-        self.lists().left.push(Left { seated, forks });
+        self.lists().left.push(Left { registered, forks });
         // Each of them, so that the end of the last one is noticed, and that it executes another program.
         let children = process::living_children();
         let younger = children.iter().filter(|(_, forked)| *forked >= forks);
@@ -138,16 +138,19 @@ impl Desk {
         let free = |left: &mut Left| last.is_none_or(|last| last < left.forks);
         let free: Vec<Left> = lists.left.extract_if(.., free).collect();
         drop(lists);
-        for Left { seated, .. } in free {
-            seated.take_back();
+        for Left { registered, .. } in free {
+            registered.take_back();
         }
     }
 }
 
 impl Lists {
     /// Whether a child may still come for it.
-    fn is_promised(&self, seated: &Seated) -> bool {
-        self.passages.iter().flat_map(|passage| &passage.promises).any(|promise| promise.seated == *seated)
+    fn is_promised(&self, registered: &Registered) -> bool {
+        self.passages
+            .iter()
+            .flat_map(|passage| &passage.promises)
+            .any(|promise| promise.registered == *registered)
     }
 
     fn passage(&mut self, id: u64) -> Option<&mut Passage> {
@@ -162,7 +165,9 @@ impl Lists {
     /// Takes out what has come to its new owner, or was closed. To be dropped without the lock.
     fn take_settled(&mut self) -> Vec<Promise> {
         let promises = self.passages.iter_mut().map(|passage| &mut passage.promises);
-        promises.flat_map(|promises| promises.extract_if(.., |promise| !promise.seated.is_fresh())).collect()
+        promises
+            .flat_map(|promises| promises.extract_if(.., |promise| !promise.registered.is_fresh()))
+            .collect()
     }
 }
 
@@ -184,7 +189,7 @@ impl DeathObserver for Desk {
         let mut lists = self.lists();
         let settled = lists.take_settled();
         let over = lists.take(|passage| passage.child == Some(child) && passage.promises.is_empty());
-        let left: Vec<Left> = lists.left.extract_if(.., |left| !left.seated.is_fresh()).collect();
+        let left: Vec<Left> = lists.left.extract_if(.., |left| !left.registered.is_fresh()).collect();
         let is_promised = lists.passages.iter().any(|passage| passage.child == Some(child));
         let is_concerned = is_promised || !lists.left.is_empty();
         drop(lists);
@@ -209,11 +214,11 @@ impl Handover {
     }
 
     /// Promises a handle to the child. What is lent comes back to its maker if that has not dropped it.
-    pub(super) fn promise(&self, seated: Seated, is_lent: bool) {
+    pub(super) fn promise(&self, registered: Registered, is_lent: bool) {
         let mut lists = Desk::get().lists();
         let Some(passage) = lists.passage(self.id) else { return };
-        if !passage.promises.iter().any(|promise| promise.seated == seated) {
-            passage.promises.push(Promise { seated, is_lent, dropped: None });
+        if !passage.promises.iter().any(|promise| promise.registered == registered) {
+            passage.promises.push(Promise { registered, is_lent, dropped: None });
         }
     }
 
@@ -254,16 +259,16 @@ impl Drop for Handover {
 
 /// Drops a place that was never used by the process that made it.
 pub(super) fn drop_unused(place: &Place, forks: u32) {
-    let (desk, seated) = (Desk::get(), place.seated());
+    let (desk, registered) = (Desk::get(), place.registered());
     let mut lists = desk.lists();
     let promises = lists.passages.iter_mut().flat_map(|passage| &mut passage.promises);
     let mut is_promised = false;
-    for promise in promises.filter(|promise| promise.seated == seated) {
+    for promise in promises.filter(|promise| promise.registered == registered) {
         promise.dropped = Some(forks);
         is_promised = true;
     }
     drop(lists);
     if !is_promised {
-        desk.leave(seated, forks);
+        desk.leave(registered, forks);
     }
 }

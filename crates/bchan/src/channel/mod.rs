@@ -12,7 +12,7 @@ mod lanes;
 mod message;
 mod plain;
 mod registry;
-mod seats;
+mod registry_slots;
 mod shared;
 
 pub use cases::{Case, Woken, most_cases, wait_for_any};
@@ -26,13 +26,13 @@ pub use handover::Handover;
 pub use items::{Consumer, Producer, Receiving, Sending};
 pub use message::{Frames, Items, Message};
 pub use plain::Plain;
-pub use seats::{Participant, Token, has_unused_handles};
+pub use registry_slots::{Participant, Token, has_unused_handles};
 pub use shared::{Port, Receiver, Sender};
 
 use std::time::Duration;
 
 use self::ends::{ReceivingEnd, SendingEnd};
-use self::seats::{Place, Role, keep_watch};
+use self::registry_slots::{Place, Role, keep_watch};
 use crate::error::{ConfigError, HandleError};
 use crate::layout::{Counters, EventWords, FRAME_SLOT, Geometry, LaneHeader, SharedHeader};
 use crate::memory::Memory;
@@ -200,7 +200,7 @@ struct Shared {
     tuning: Tuning,
     turns: Turns,
     alarms: Alarms,
-    /// How many seats had been taken when this process last looked whom to watch.
+    /// How many registry slots had been taken when this process last looked whom to watch.
     seatings_seen: std::sync::atomic::AtomicU64,
 }
 

@@ -10,8 +10,8 @@
 //! | EVER, none registered | yes, if it is before the consumer | sets ENDED, and tells the end |
 //! | CLOSED or ENDED | no | tells the end |
 //!
-//! A fourth flag, DESERTED, says why it was closed: its last consumer had left. Then nobody would receive what is sent.
-//! `consumes` in the consumers' seats says who is one.
+//! A fourth flag, DESERTED, says why it was closed: its last consumer had left. Then nobody would receive
+//! what is sent. `consumes` in the consumers' registry slots says who is one.
 //!
 //! A producer first joins the set and then counts itself in; one that is refused leaves again. So who
 //! finds the set empty, and the word unchanged since before he looked, may end the channel.

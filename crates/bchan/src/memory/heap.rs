@@ -146,7 +146,9 @@ impl Model {
         let model = Self { geometry: *geometry, cells };
         // SAFETY: the segment has room for these, at these places.
         unsafe {
-            model.seats(base).for_each(|seat| seat.write(crate::layout::Seat::new()));
+            model
+                .registry_slots(base)
+                .for_each(|registry_slot| registry_slot.write(crate::layout::RegistrySlot::new()));
             model.lanes(base).for_each(|lane| lane.write(crate::layout::LaneHeader::new()));
             if let Some(shared) = model.shared(base) {
                 shared.write(crate::layout::SharedHeader::new());
@@ -158,10 +160,14 @@ impl Model {
         model
     }
 
-    fn seats(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::layout::Seat>> {
-        // SAFETY: as in `Memory::seat`.
-        (0..self.geometry.seats as usize)
-            .map(move |seat| unsafe { base.add(size_of::<ChannelHeader>()).cast().add(seat) })
+    fn registry_slots(
+        &self,
+        base: NonNull<u8>,
+    ) -> impl Iterator<Item = NonNull<crate::layout::RegistrySlot>> {
+        // SAFETY: as in `Memory::registry_slot`.
+        (0..self.geometry.registry_slots as usize).map(move |registry_slot| unsafe {
+            base.add(size_of::<ChannelHeader>()).cast().add(registry_slot)
+        })
     }
 
     fn lanes(&self, base: NonNull<u8>) -> impl Iterator<Item = NonNull<crate::layout::LaneHeader>> {
@@ -197,7 +203,7 @@ impl Model {
     fn drop_headers(&self, base: NonNull<u8>) {
         // SAFETY: written in `new` and by `Memory::new`, dropped once.
         unsafe {
-            self.seats(base).for_each(|seat| seat.drop_in_place());
+            self.registry_slots(base).for_each(|registry_slot| registry_slot.drop_in_place());
             self.lanes(base).for_each(|lane| lane.drop_in_place());
             if let Some(shared) = self.shared(base) {
                 shared.drop_in_place();

@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 
 use crate::error::ConfigError;
 use crate::layout::{
-    ChannelHeader, FrameCounters, Geometry, Identity, LaneHeader, NOTE_BYTES, Seat, SharedHeader,
+    ChannelHeader, FrameCounters, Geometry, Identity, LaneHeader, NOTE_BYTES, RegistrySlot, SharedHeader,
 };
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
 use crate::wait::Asleep;
@@ -124,27 +124,34 @@ impl Memory {
     }
 
     /// A place of a producer or consumer.
-    pub(crate) fn seat(&self, seat: usize) -> &Seat {
-        assert!(seat < self.geometry.seats as usize);
-        // SAFETY: the segment has `seats` of them after the header, valid as zeroes, all atomics.
-        unsafe { self.segment.base().add(size_of::<ChannelHeader>()).cast::<Seat>().add(seat).as_ref() }
+    pub(crate) fn registry_slot(&self, registry_slot: usize) -> &RegistrySlot {
+        assert!(registry_slot < self.geometry.registry_slots as usize);
+        // SAFETY: the segment has `registry_slots` of them after the header, valid as zeroes, all atomics.
+        unsafe {
+            self.segment
+                .base()
+                .add(size_of::<ChannelHeader>())
+                .cast::<RegistrySlot>()
+                .add(registry_slot)
+                .as_ref()
+        }
     }
 
-    /// The seats that were ever taken, and perhaps more.
-    pub(crate) fn seats_used(&self) -> impl Iterator<Item = usize> {
+    /// The registry slots that were ever taken, and perhaps more.
+    pub(crate) fn registry_slots_used(&self) -> impl Iterator<Item = usize> {
         let of_producers = self.geometry.max_producers as usize;
-        let [producers, consumers] = &self.header().seats_used.0;
+        let [producers, consumers] = &self.header().registry_slots_used.0;
         let used = |word: &AtomicU64, most: usize| (word.load(Ordering::Acquire) as usize).min(most);
-        let consumers = used(consumers, self.geometry.seats as usize - of_producers);
+        let consumers = used(consumers, self.geometry.registry_slots as usize - of_producers);
         (0..used(producers, of_producers)).chain(of_producers..of_producers + consumers)
     }
 
-    /// Says so of a seat, before anything is written there.
-    pub(crate) fn say_seat_used(&self, seat: usize) {
+    /// Says so of a registry slot, before anything is written there.
+    pub(crate) fn say_seat_used(&self, registry_slot: usize) {
         let of_producers = self.geometry.max_producers as usize;
-        let [producers, consumers] = &self.header().seats_used.0;
-        let (word, nth) = match seat.checked_sub(of_producers) {
-            None => (producers, seat),
+        let [producers, consumers] = &self.header().registry_slots_used.0;
+        let (word, nth) = match registry_slot.checked_sub(of_producers) {
+            None => (producers, registry_slot),
             Some(nth) => (consumers, nth),
         };
         word.fetch_max(nth as u64 + 1, Ordering::Release);

@@ -1,11 +1,12 @@
 //! Lifelines: how a process is told that another executes a new program.
 //!
-//! A pidfd tells of a process' end, and not of that. So each process that has a seat keeps the write end of a pipe
-//! that is closed as another program is executed, and says in shared memory which descriptor and which pipe it is.
-//! Who watches it opens the other end through `/proc/PID/fd`, and is told once nobody writes there any more.
+//! A pidfd tells of a process' end, and not of that. So each process that has a registry slot keeps the write
+//! end of a pipe that is closed as another program is executed, and says in shared memory which descriptor
+//! and which pipe it is. Who watches it opens the other end through `/proc/PID/fd`, and is told once nobody
+//! writes there any more.
 //!
-//! What stands in shared memory is compared and never trusted: a wrong word costs a look, now and then, and nobody
-//! its life. A descriptor may be closed by mistake, too: then the process lives on, and is looked at.
+//! What stands in shared memory is compared and never trusted: a wrong word costs a look, now and then, and
+//! nobody its life. A descriptor may be closed by mistake, too: then the process lives on, and is looked at.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -111,8 +111,8 @@ struct Lookout {
 }
 
 impl Lookout {
-    fn seatings(&self) -> &FutexWord {
-        &self.memory.header().seatings
+    fn registrations(&self) -> &FutexWord {
+        &self.memory.header().registrations
     }
 
     /// No thread is to be had: from now on newcomers wake all who sleep.
@@ -165,11 +165,11 @@ impl Relay {
         let mut due = Vec::new();
         let mut watched = Vec::new();
         for lookout in &mut self.lookouts {
-            let now = lookout.seatings().load(Ordering::Acquire);
+            let now = lookout.registrations().load(Ordering::Acquire);
             if std::mem::replace(&mut lookout.met, now) != now {
                 due.push(lookout.meet.clone());
             }
-            watched.push((lookout.memory.clone(), std::ptr::from_ref(lookout.seatings()), now));
+            watched.push((lookout.memory.clone(), std::ptr::from_ref(lookout.registrations()), now));
         }
         (due, watched)
     }
@@ -377,14 +377,14 @@ pub(super) fn guard(
 }
 
 /// Wakes the lookouts of all processes.
-pub(crate) fn tell_lookouts(seatings: &FutexWord, reach: Reach) {
-    futex::wake(seatings, reach, futex::ALL);
+pub(crate) fn tell_lookouts(registrations: &FutexWord, reach: Reach) {
+    futex::wake(registrations, reach, futex::ALL);
 }
 
 /// Has this process look out for newcomers to a channel while anybody waits there; where that can't be,
 /// newcomers wake all who wait, from now on.
 pub(crate) fn look_out(memory: &Arc<Memory>, meet: Meet) {
-    let met = memory.header().seatings.load(Ordering::Acquire);
+    let met = memory.header().registrations.load(Ordering::Acquire);
     let lookout = Lookout { memory: memory.clone(), meet, met };
     match post_lookout(lookout) {
         Ok(()) => memory.asleep.set_lookout(),

@@ -33,7 +33,7 @@ pub fn first_violation<F: Fifo>(
 
 fn record<F: Fifo>(fifo: F, seed: u64, mut random: Random) -> History {
     let threads = 2 + random.below(3) as usize;
-    let table = Arc::new(Table { fifo, threads, seated: AtomicUsize::new(0), tokens: AtomicU64::new(0) });
+    let table = Arc::new(Table { fifo, threads, registered: AtomicUsize::new(0), tokens: AtomicU64::new(0) });
     let (done, logs) = mpsc::channel();
     let players: Vec<_> = (0..threads)
         .map(|thread| {
@@ -56,7 +56,7 @@ struct Table<F> {
     fifo: F,
     threads: usize,
     /// How many threads are ready to start.
-    seated: AtomicUsize,
+    registered: AtomicUsize,
     tokens: AtomicU64,
 }
 
@@ -64,8 +64,8 @@ impl<F: Fifo> Table<F> {
     fn play(&self, thread: usize, mut random: Random) -> Vec<Operation> {
         let mut items = 100 * thread as u64..;
         let count = 3 + random.below(4);
-        self.seated.fetch_add(1, Ordering::Relaxed);
-        until(|| self.seated.load(Ordering::Relaxed) == self.threads);
+        self.registered.fetch_add(1, Ordering::Relaxed);
+        until(|| self.registered.load(Ordering::Relaxed) == self.threads);
         (0..count)
             .map(|_| {
                 pause(&mut random);

@@ -395,7 +395,7 @@ fn recovery_lock_whose_holder_dies() {
     }
 }
 
-/// Its seat is taken over, or it goes with the dead, but not both.
+/// Its registry slot is taken over, or it goes with the dead, but not both.
 #[test]
 fn handle_on_its_way_when_its_sender_dies() {
     for mode in [Mode::Mpsc, Mode::Mpmc] {
@@ -423,7 +423,8 @@ fn handle_on_its_way_when_its_sender_dies() {
     }
 }
 
-/// It has the seat, or its maker has closed it, but not both; and the next handle there is nobody else's.
+/// It has the registry slot, or its maker has closed it, but not both; and the next handle there is nobody
+/// else's.
 #[test]
 fn handle_that_its_maker_closes_while_another_takes_it_over() {
     for mode in [Mode::Mpsc, Mode::Mpmc] {

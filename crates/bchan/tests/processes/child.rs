@@ -49,8 +49,8 @@ impl Order {
         if let Some(place) = &self.kill_at {
             command.env("BCHAN_KILL_AT", place);
         }
-        if let Some(Token { seat, word }) = self.token {
-            command.env("BCHAN_TICKET", format!("{seat}:{word}"));
+        if let Some(Token { registry_slot, word }) = self.token {
+            command.env("BCHAN_TICKET", format!("{registry_slot}:{word}"));
         }
         Process { child: command.spawn().unwrap(), order: self.clone() }
     }
@@ -147,8 +147,8 @@ pub fn play() {
     let kinds =
         Kind::ITEMS.iter().chain(&Kind::FRAMES).find(|kind| format!("{kind:?}") == settings["BCHAN_KIND"]);
     let token = settings.get("BCHAN_TICKET").map(|token| {
-        let (seat, word) = token.split_once(':').unwrap();
-        Token { seat: seat.parse().unwrap(), word: word.parse().unwrap() }
+        let (registry_slot, word) = token.split_once(':').unwrap();
+        Token { registry_slot: registry_slot.parse().unwrap(), word: word.parse().unwrap() }
     });
     let stage = Stage {
         channel: Channel::attach(memory.into(), Tuning::default()).unwrap(),
@@ -165,7 +165,7 @@ pub fn play() {
         "port_sender" => programs::send_by_port(stage),
         "port_receiver" => programs::receive_by_port(stage),
         "closer" => stage.channel.close(),
-        "seated_closer" => programs::close_seated(stage),
+        "registered_closer" => programs::close_seated(stage),
         "heir" => programs::inherit(stage),
         "prey" => programs::be_prey(stage),
         "torn_prey" => programs::be_torn(stage),

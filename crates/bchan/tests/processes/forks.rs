@@ -175,7 +175,7 @@ fn token_that_nobody_took_over_goes_with_its_sender() {
     for kind in KINDS {
         let observers = DeathObservers::new(kind, 64);
         let mut sender = Order::new("token_sender", 1, kind).start(&observers.channel, &observers.ledger);
-        let seat = soon(|| observers.ledger.ready().load(Ordering::Acquire).checked_sub(1)) as usize;
+        let registry_slot = soon(|| observers.ledger.ready().load(Ordering::Acquire).checked_sub(1)) as usize;
         let mut rx = observers.consumer();
         let (ended, wait) = std::sync::mpsc::channel();
         let receiver = std::thread::spawn(move || {
@@ -188,7 +188,7 @@ fn token_that_nobody_took_over_goes_with_its_sender() {
         assert_eq!(wait.recv_timeout(LIMIT), Ok(true), "{kind:?}");
         receiver.join().unwrap().unwrap();
         let word = observers.ledger.tried(0).load(Ordering::Acquire);
-        let late = observers.channel.tx_of::<Items>(Token { seat, word });
+        let late = observers.channel.tx_of::<Items>(Token { registry_slot, word });
         assert_eq!(late.unwrap_err(), HandleError::TakenBack, "{kind:?}");
     }
 }
@@ -202,7 +202,9 @@ fn forged_tickets_are_refused() {
             move || {
                 let tokens =
                     [(0, 0), (0, 1 << 62), (1 << 40, 1 << 62), (usize::MAX, u64::MAX), (0, u64::MAX)];
-                tokens.into_iter().all(|(seat, word)| channel.tx_of::<Items>(Token { seat, word }).is_err())
+                tokens.into_iter().all(|(registry_slot, word)| {
+                    channel.tx_of::<Items>(Token { registry_slot, word }).is_err()
+                })
             }
         });
         assert!(free);
@@ -223,9 +225,9 @@ pub fn take_over(stage: &Stage) {
 
 /// Sends a handle away, for nobody, and stays.
 pub fn send_token(stage: &Stage) {
-    let Token { seat, word } = stage.channel.producer().unwrap().token().unwrap();
+    let Token { registry_slot, word } = stage.channel.producer().unwrap().token().unwrap();
     stage.ledger.tried(0).store(word, Ordering::Release);
-    stage.ledger.ready().store(seat as u64 + 1, Ordering::Release);
+    stage.ledger.ready().store(registry_slot as u64 + 1, Ordering::Release);
     loop {
         std::thread::sleep(std::time::Duration::from_secs(1));
     }

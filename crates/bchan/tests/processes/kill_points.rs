@@ -46,7 +46,7 @@ const READERS_OF_FRAMES: Who =
     &[("consumer", LANES_OF_FRAMES), ("consumer", RINGS_OF_FRAMES), ("port_receiver", &[MpmcFrames])];
 const USERS_OF_RINGS: Who =
     &[("producer", RINGS), ("consumer", RINGS), ("port_sender", PORTS), ("port_receiver", PORTS)];
-const CLOSERS: Who = &[("closer", EVERY), ("seated_closer", EVERY)];
+const CLOSERS: Who = &[("closer", EVERY), ("registered_closer", EVERY)];
 const UNDERTAKERS: Who = &[("recovery_lock", EVERY)];
 /// Slots given up behind which another has claimed.
 const WHO_PASSES: Who = &[("consumer", PORTS), ("port_receiver", PORTS)];
@@ -71,9 +71,9 @@ const PLACES: &[(&str, Who)] = &[
     ("recover.receiving", &[("recovery_lock", RINGS)]),
     ("recover.sending", &[("recovery_lock", RINGS)]),
     ("close.announced", CLOSERS),
-    ("close.lane", &[("closer", LANES), ("seated_closer", LANES)]),
+    ("close.lane", &[("closer", LANES), ("registered_closer", LANES)]),
     ("close.said", CLOSERS),
-    ("close.sealed", &[("closer", RINGS), ("seated_closer", RINGS)]),
+    ("close.sealed", &[("closer", RINGS), ("registered_closer", RINGS)]),
     ("close.told_consumers", CLOSERS),
     ("end.said", &[("ender", RINGS)]),
     ("end.sealed", &[("ender", RINGS)]),
@@ -228,7 +228,7 @@ fn those_without_handles_die_everywhere() {
 
 #[test]
 fn closers_and_enders_die_everywhere() {
-    die_everywhere(&["closer", "seated_closer", "ender", "sealer"]);
+    die_everywhere(&["closer", "registered_closer", "ender", "sealer"]);
 }
 
 #[test]
@@ -271,7 +271,7 @@ impl Death {
         // What the heir had not yet taken over another can have; else it was cleared up after.
         drop(token.map(|token| handles::tx_of(&observers.channel, token)));
         let took = match role {
-            "closer" | "seated_closer" => {
+            "closer" | "registered_closer" => {
                 let is_over = || observers.channel.is_closed() || observers.have_ended();
                 soon(|| (is_over() || died.elapsed() > PROMISED).then_some(()));
                 // It died before it had closed anything.
@@ -286,7 +286,7 @@ impl Death {
             }
             _ => observers.go_on(died),
         };
-        // Who was not yet announced is noticed when the next one is, or when all seats are taken.
+        // Who was not yet announced is noticed when the next one is, or when all registry slots are taken.
         let has_place = !matches!(role, "closer" | "heir") && !label.starts_with("leave.");
         if has_place && label != "take.taken" {
             soon(|| (observers.channel.stats().deaths > 0).then_some(()));

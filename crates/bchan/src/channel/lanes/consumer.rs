@@ -6,7 +6,7 @@ use crate::channel::ends::ReceiveSlots;
 use crate::channel::frames::ReceivingFrames;
 use crate::channel::items::Receiving;
 use crate::channel::message::{Frames, Items, Message, Word};
-use crate::channel::seats::{Place, keep_watch};
+use crate::channel::registry_slots::{Place, keep_watch};
 use crate::channel::{Plain, Shared};
 use crate::error::{HandleError, ReceiveError};
 use crate::layout::Bell;

@@ -9,7 +9,7 @@ use crate::channel::ends::SendSlots;
 use crate::channel::frames::SendingFrames;
 use crate::channel::items::Sending;
 use crate::channel::message::{Frames, Items, Message};
-use crate::channel::seats::{Place, keep_watch};
+use crate::channel::registry_slots::{Place, keep_watch};
 use crate::error::SendError;
 use crate::layout::Bell;
 use crate::process::kill_point;

@@ -1,10 +1,10 @@
 //! Registered producers and consumers of a shared ring.
 
-use super::seating::Seating;
+use super::registration::Registration;
 use super::{Port, Receiver, Sender};
 use crate::channel::Shared;
 use crate::channel::message::Message;
-use crate::channel::seats::Place;
+use crate::channel::registry_slots::Place;
 use crate::sync::Arc;
 
 /// A registered producer.
@@ -18,8 +18,8 @@ pub(in crate::channel) struct Producer<M: Message> {
 impl<M: Message> Producer<M> {
     pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
         let port = Port::new(shared);
-        let seating = Seating::own(&port, place.index());
-        Self { sender: Sender::new(port, seating), place }
+        let registration = Registration::own(&port, place.index());
+        Self { sender: Sender::new(port, registration), place }
     }
 }
 
@@ -35,8 +35,8 @@ pub(in crate::channel) struct Consumer<M: Message> {
 impl<M: Message> Consumer<M> {
     pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
         let port = Port::new(shared);
-        let seating = Seating::own(&port, place.index());
-        Self { receiver: Receiver::new(port, seating), _last: PassesOn(Port::new(shared)), place }
+        let registration = Registration::own(&port, place.index());
+        Self { receiver: Receiver::new(port, registration), _last: PassesOn(Port::new(shared)), place }
     }
 }
 

@@ -89,19 +89,19 @@ impl Port {
     /// [`SendError::Closed`]: none of them is sent.
     ///
     /// # Panics
-    /// If `T` has not the channel's item size, or there is no seat to be had.
+    /// If `T` has not the channel's item size, or there is no registry slot to be had.
     #[inline]
     pub fn try_send_all<T: Plain>(&self, items: &[T]) -> Result<usize, SendError> {
-        self.sender().expect("a seat").try_send_all(items)
+        self.sender().expect("a registry_slot").try_send_all(items)
     }
 
     /// Receives into `buffer` what is there; tells how many.
     ///
     /// # Panics
-    /// If `T` has not the channel's item size, or there is no seat to be had.
+    /// If `T` has not the channel's item size, or there is no registry slot to be had.
     #[inline]
     pub fn try_receive_into<T: Plain>(&self, buffer: &mut [T]) -> usize {
-        self.receiver().expect("a seat").try_receive_into(buffer)
+        self.receiver().expect("a registry_slot").try_receive_into(buffer)
     }
 
     /// Whether [`send_word`](Self::send_word) and [`receive_word`](Self::receive_word) may be used.

@@ -5,7 +5,7 @@ mod items;
 mod pool;
 mod port;
 mod receiver;
-mod seating;
+mod registration;
 mod sender;
 mod turn;
 

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::pool::Pool;
-use super::seating::Seating;
+use super::registration::Registration;
 use super::{Receiver, Sender};
 use crate::channel::Shared;
 use crate::channel::message::{Items, Message};
-use crate::channel::seats::{keep_watch, keep_watch_asleep};
+use crate::channel::registry_slots::{keep_watch, keep_watch_asleep};
 use crate::error::{HandleError, ReceiveError, SendError, WaitError};
 use crate::process::kill_point;
 use crate::ring::claim_log::ClaimLog;
@@ -21,7 +21,7 @@ use crate::wait::{Barrier, Deadline, Look, Point, Sleeper, Spin, Waiter, arm_unt
 pub struct Port<M: Message = Items> {
     pub(super) ring: Ring,
     pub(in crate::channel) shared: Arc<Shared>,
-    /// Seats that no call uses just now; of a channel that processes share.
+    /// Registry slots that no call uses just now; of a channel that processes share.
     pool: OnceLock<Box<Pool>>,
     messages: PhantomData<fn() -> M>,
 }
@@ -185,10 +185,10 @@ impl<M: Message> Port<M> {
     /// Sends through this port.
     ///
     /// # Errors
-    /// If processes share the channel and all seats are taken.
+    /// If processes share the channel and all registry slots are taken.
     #[inline(always)]
     pub fn sender(&self) -> Result<Sender<&Self, M>, HandleError> {
-        Ok(Sender::new(self, Seating::lent(self)?))
+        Ok(Sender::new(self, Registration::lent(self)?))
     }
 
     /// Receives through this port.
@@ -197,10 +197,10 @@ impl<M: Message> Port<M> {
     /// As for [`sender`](Self::sender).
     #[inline(always)]
     pub fn receiver(&self) -> Result<Receiver<&Self, M>, HandleError> {
-        Ok(Receiver::new(self, Seating::lent(self)?))
+        Ok(Receiver::new(self, Registration::lent(self)?))
     }
 
-    /// A seat for one call, if calls need one here.
+    /// A registry slot for one call, if calls need one here.
     #[inline(always)]
     pub(super) fn lend_seat(&self) -> Result<Option<usize>, HandleError> {
         if self.shared.memory.is_shared() {
@@ -210,20 +210,20 @@ impl<M: Message> Port<M> {
         }
     }
 
-    pub(super) fn give_seat_back(&self, seat: usize) {
+    pub(super) fn give_seat_back(&self, registry_slot: usize) {
         if let Some(pool) = self.pool.get() {
-            pool.give_back(seat);
+            pool.give_back(registry_slot);
         }
     }
 
-    /// Where the user of `seat` writes what it claims to send, and to receive.
+    /// Where the user of `registry_slot` writes what it claims to send, and to receive.
     #[inline(always)]
-    pub(super) fn claim_logs(&self, seat: Option<usize>) -> [ClaimLog; 2] {
-        match seat {
-            Some(seat) if self.shared.memory.is_shared() => {
-                let seat = self.shared.memory.seat(seat);
+    pub(super) fn claim_logs(&self, registry_slot: Option<usize>) -> [ClaimLog; 2] {
+        match registry_slot {
+            Some(registry_slot) if self.shared.memory.is_shared() => {
+                let registry_slot = self.shared.memory.registry_slot(registry_slot);
                 // SAFETY: the port keeps the memory mapped, and whoever asks keeps the port.
-                unsafe { [ClaimLog::new(&seat.sending), ClaimLog::new(&seat.receiving)] }
+                unsafe { [ClaimLog::new(&registry_slot.sending), ClaimLog::new(&registry_slot.receiving)] }
             }
             _ => [ClaimLog::NONE; 2],
         }

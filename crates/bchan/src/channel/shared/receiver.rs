@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use super::Port;
-use super::seating::Seating;
+use super::registration::Registration;
 use crate::channel::cases::Case;
 use crate::channel::ends::ReceiveSlots;
 use crate::channel::frames::ReceivingFrames;
@@ -26,7 +26,7 @@ pub struct Receiver<P: Borrow<Port<M>>, M: Message = Items> {
     message: M::Open,
     /// Whether they are counted as peeked.
     is_peeked: bool,
-    seating: Seating,
+    registration: Registration,
 }
 
 impl<P: Borrow<Port<M>>, M: Message> Receiver<P, M> {
@@ -36,10 +36,10 @@ impl<P: Borrow<Port<M>>, M: Message> Receiver<P, M> {
     const PLENTY: u64 = 256;
 
     #[inline(always)]
-    pub(super) fn new(port: P, seating: Seating) -> Self {
+    pub(super) fn new(port: P, registration: Registration) -> Self {
         let (spin, until_look) = (Spin::new(), Self::STRETCH);
         let (open, message) = (Claim::default(), M::Open::default());
-        Self { port, spin, until_look, open, message, is_peeked: false, seating }
+        Self { port, spin, until_look, open, message, is_peeked: false, registration }
     }
 
     #[inline(always)]
@@ -71,7 +71,7 @@ impl<P: Borrow<Port<M>>, M: Message> ReceiveSlots for Receiver<P, M> {
     #[inline(always)]
     fn claim_next(&mut self, wanted: usize) -> M::Claimed {
         if self.open.len == 0 {
-            let claimed = self.port().claim_to_receive(wanted, self.seating.receiving);
+            let claimed = self.port().claim_to_receive(wanted, self.registration.receiving);
             (self.open, self.message) = claimed.unwrap_or_default();
         }
         M::claimed(self.open.len.min(wanted), self.message)
@@ -81,7 +81,7 @@ impl<P: Borrow<Port<M>>, M: Message> ReceiveSlots for Receiver<P, M> {
         let claimed = self.claim_next(wanted);
         if self.open.len > 0 && !self.is_peeked {
             self.is_peeked = true;
-            self.port().count_peeked(self.open.len as i64, self.seating.receiving);
+            self.port().count_peeked(self.open.len as i64, self.registration.receiving);
             // It keeps what it may have been woken for; there may be more, for another.
             self.port().pass_messages_on();
         }
@@ -105,9 +105,9 @@ impl<P: Borrow<Port<M>>, M: Message> ReceiveSlots for Receiver<P, M> {
         self.message = M::Open::default();
         if self.is_peeked {
             self.is_peeked = false;
-            self.port().count_peeked(-(open.len as i64), self.seating.receiving);
+            self.port().count_peeked(-(open.len as i64), self.registration.receiving);
         }
-        self.port().release(open, n, self.seating.receiving);
+        self.port().release(open, n, self.registration.receiving);
     }
 
     #[inline(always)]
@@ -166,7 +166,11 @@ impl<P: Borrow<Port>> Receiving for Receiver<P> {
         }
         // SAFETY: as the caller says; `buffer` has room for `n - open` more.
         open + unsafe {
-            self.port().try_receive_to(buffer.add(open * self.item_size()), n - open, self.seating.receiving)
+            self.port().try_receive_to(
+                buffer.add(open * self.item_size()),
+                n - open,
+                self.registration.receiving,
+            )
         }
     }
 }
@@ -179,6 +183,6 @@ impl<P: Borrow<Port<M>>, M: Message> Drop for Receiver<P, M> {
         if self.open.len > 0 {
             self.release_slots(0);
         }
-        self.seating.end(self.port.borrow());
+        self.registration.end(self.port.borrow());
     }
 }

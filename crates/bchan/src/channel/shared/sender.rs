@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::marker::PhantomData;
 
 use super::Port;
-use super::seating::Seating;
+use super::registration::Registration;
 use crate::channel::cases::Case;
 use crate::channel::ends::SendSlots;
 use crate::channel::frames::SendingFrames;
@@ -23,15 +23,15 @@ pub struct Sender<P: Borrow<Port<M>>, M: Message = Items> {
     open: Claim,
     /// Whether they are counted as reserved.
     is_reserved: bool,
-    seating: Seating,
+    registration: Registration,
     messages: PhantomData<fn() -> M>,
 }
 
 impl<P: Borrow<Port<M>>, M: Message> Sender<P, M> {
     #[inline(always)]
-    pub(super) fn new(port: P, seating: Seating) -> Self {
+    pub(super) fn new(port: P, registration: Registration) -> Self {
         let (spin, open) = (Spin::new(), Claim::default());
-        Self { port, spin, open, is_reserved: false, seating, messages: PhantomData }
+        Self { port, spin, open, is_reserved: false, registration, messages: PhantomData }
     }
 
     #[inline(always)]
@@ -44,12 +44,12 @@ impl<P: Borrow<Port<M>>, M: Message> Sender<P, M> {
     fn end_reservation(&mut self, open: Claim) -> Result<(), SendError> {
         let port = self.port.borrow();
         if std::mem::take(&mut self.is_reserved) {
-            port.count_reserved(-(open.len as i64), self.seating.sending);
+            port.count_reserved(-(open.len as i64), self.registration.sending);
         }
         if !port.is_closed() {
             return Ok(());
         }
-        port.give_up(open, self.seating.sending);
+        port.give_up(open, self.registration.sending);
         Err(self.send_error())
     }
 }
@@ -60,7 +60,7 @@ impl<P: Borrow<Port<M>>, M: Message> SendSlots for Sender<P, M> {
     #[inline(always)]
     fn claim_slots(&mut self, wanted: usize) -> usize {
         if self.open.len == 0 {
-            self.open = self.port().claim_to_send(wanted, self.seating.sending).unwrap_or_default();
+            self.open = self.port().claim_to_send(wanted, self.registration.sending).unwrap_or_default();
         } else {
             assert!(!M::IS_FRAMED, "room was claimed before");
         }
@@ -71,7 +71,7 @@ impl<P: Borrow<Port<M>>, M: Message> SendSlots for Sender<P, M> {
         let n = self.claim_slots(wanted);
         if n > 0 && !self.is_reserved {
             self.is_reserved = true;
-            self.port().count_reserved(self.open.len as i64, self.seating.sending);
+            self.port().count_reserved(self.open.len as i64, self.registration.sending);
             self.port().pass_space_on();
         }
         n
@@ -90,7 +90,7 @@ impl<P: Borrow<Port<M>>, M: Message> SendSlots for Sender<P, M> {
         if self.is_reserved || open.len == 0 {
             self.end_reservation(open)?;
         }
-        self.port().commit(open, sent, self.seating.sending);
+        self.port().commit(open, sent, self.registration.sending);
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl<P: Borrow<Port<M>>, M: Message> SendSlots for Sender<P, M> {
     fn abort(&mut self) {
         let open = std::mem::take(&mut self.open);
         if open.len > 0 && self.end_reservation(open).is_ok() {
-            self.port().give_up(open, self.seating.sending);
+            self.port().give_up(open, self.registration.sending);
         }
     }
 
@@ -156,8 +156,9 @@ impl<P: Borrow<Port>> Sender<P> {
         unsafe { std::ptr::copy_nonoverlapping(items, self.slots(open), open * item_size) };
         self.commit(open)?;
         // SAFETY: as the caller says; `items` has `n - open` more.
-        let more =
-            unsafe { self.port().try_send_from(items.add(open * item_size), n - open, self.seating.sending) };
+        let more = unsafe {
+            self.port().try_send_from(items.add(open * item_size), n - open, self.registration.sending)
+        };
         Ok(open + more.unwrap_or(0))
     }
 }
@@ -170,7 +171,7 @@ impl<P: Borrow<Port>> Sending for Sender<P> {
             return unsafe { self.try_send_into_open(items, n) };
         }
         // SAFETY: as the caller says.
-        unsafe { self.port().try_send_from(items, n, self.seating.sending) }
+        unsafe { self.port().try_send_from(items, n, self.registration.sending) }
     }
 }
 
@@ -182,6 +183,6 @@ impl<P: Borrow<Port<M>>, M: Message> Drop for Sender<P, M> {
         if self.open.len > 0 {
             self.abort();
         }
-        self.seating.end(self.port.borrow());
+        self.registration.end(self.port.borrow());
     }
 }

@@ -1,9 +1,10 @@
 //! Turns of threads that wait for room for their frames: first come, first served.
 //!
-//! They need different numbers of slots, so it would not do to wake any one of them. One thread has the *turn*, and
-//! waits until there is as much room as it needs. The others stand in a line, asleep at an event. Whoever makes room
-//! wakes the thread that has the turn; if none has, it offers the turn to the first in the line. So each turn takes
-//! one wake-up, and a small frame waits behind a large one. Tasks have a line of their own, see `wait::alarm`.
+//! They need different numbers of slots, so it would not do to wake any one of them. One thread has the
+//! *turn*, and waits until there is as much room as it needs. The others stand in a line, asleep at an event.
+//! Whoever makes room wakes the thread that has the turn; if none has, it offers the turn to the first in the
+//! line. So each turn takes one wake-up, and a small frame waits behind a large one. Tasks have a line of
+//! their own, see `wait::alarm`.
 //!
 //! | the word `turn` | meaning | set by |
 //! |---|---|---|
@@ -12,15 +13,15 @@
 //! | else | the process whose thread has it | that thread |
 //!
 //! # Memory ordering
-//! Who leaves the turn writes the word, and then looks for room; who makes room does so, and then reads the word.
-//! Forbidden: both read the old. A newcomer says at the event that it waits, and then reads the word; who leaves the
-//! turn writes the word, and then reads the event. `Barrier::heavy` is between the two of those that wait, `light` or
-//! a full fence between those of the others.
+//! Who leaves the turn writes the word, and then looks for room; who makes room does so, and then reads the
+//! word. Forbidden: both read the old. A newcomer says at the event that it waits, and then reads the word;
+//! who leaves the turn writes the word, and then reads the event. `Barrier::heavy` is between the two of
+//! those that wait, `light` or a full fence between those of the others.
 
 use super::Port;
 use crate::channel::Shared;
 use crate::channel::message::Message;
-use crate::channel::seats::keep_watch_asleep;
+use crate::channel::registry_slots::keep_watch_asleep;
 use crate::error::SendError;
 use crate::layout::SharedHeader;
 use crate::process::{Owner, kill_point};
@@ -115,7 +116,8 @@ impl<M: Message> Port<M> {
 
     fn leave_turn(&self) {
         let _ = self.ring.turn.compare_exchange(Owner::this().0, 0, Ordering::Relaxed, Ordering::Relaxed);
-        // Forbids: whoever makes room misses that the turn is free, and we, who look after the rest, miss that room.
+        // Forbids: whoever makes room misses that the turn is free, and we, who look after the rest, miss
+        // that room.
         self.shared.barrier.heavy();
         kill_point!("turn.left");
     }
@@ -127,15 +129,16 @@ impl<M: Message> Port<M> {
         self.shared.barrier.heavy();
     }
 
-    /// Offers the turn to the first in the line, unless a thread has it. The caller has made room or found some, and
-    /// then passed a full fence, or `Barrier::light`.
+    /// Offers the turn to the first in the line, unless a thread has it. The caller has made room or found
+    /// some, and then passed a full fence, or `Barrier::light`.
     #[cold]
     pub(super) fn offer_turn(&self) {
         if !M::IS_FRAMED {
             return;
         }
         let turn = &self.ring.turn;
-        // AcqRel, and a write that changes nothing: whoever takes what was offered does so after it, and sees the room.
+        // AcqRel, and a write that changes nothing: whoever takes what was offered does so after it, and sees
+        // the room.
         while turn.fetch_add(0, Ordering::AcqRel) == 0 && self.line().words.has_waiters() {
             if turn.compare_exchange(0, OFFERED, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 continue;

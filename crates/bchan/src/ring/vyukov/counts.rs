@@ -1,11 +1,11 @@
 //! What a shared ring has carried so far.
 //!
 //! Each number may be a moment older than the others: together they are exact once all is quiet, also after a
-//! death. In memory that processes share each seat keeps its part, as a [`Tally`](crate::layout::Tally) or in
-//! its claim log; how many messages were handed back, the states say.
+//! death. In memory that processes share each registry slot keeps its part, as a
+//! [`Tally`](crate::layout::Tally) or in its claim log; how many messages were handed back, the states say.
 
 use super::{BACK, SEALED, SOME};
-use crate::layout::{Seat, SharedHeader};
+use crate::layout::{RegistrySlot, SharedHeader};
 use crate::memory::Memory;
 use crate::ring::frames::Lengths;
 use crate::sync::Ordering;
@@ -22,13 +22,16 @@ impl<'a> Counts<'a> {
         Self { memory, ring: memory.shared_header() }
     }
 
-    /// The sum over all seats that were ever taken. Elsewhere the ring's header says all.
-    fn sum(&self, of: impl Fn(&Seat) -> u64) -> u64 {
+    /// The sum over all registry slots that were ever taken. Elsewhere the ring's header says all.
+    fn sum(&self, of: impl Fn(&RegistrySlot) -> u64) -> u64 {
         if !self.memory.is_shared() {
             return 0;
         }
         // What others wrote may be too much for a sum.
-        self.memory.seats_used().map(|seat| of(self.memory.seat(seat))).fold(0, u64::wrapping_add)
+        self.memory
+            .registry_slots_used()
+            .map(|registry_slot| of(self.memory.registry_slot(registry_slot)))
+            .fold(0, u64::wrapping_add)
     }
 
     /// Slots claimed so far, but for those that were taken back.
@@ -38,28 +41,32 @@ impl<'a> Counts<'a> {
 
     /// Slots that were claimed and never sent.
     pub(crate) fn abandoned(&self) -> u64 {
-        let of_seats = self.sum(|seat| seat.sending.slots.get());
-        self.ring.abandoned.load(Ordering::Relaxed).wrapping_add(of_seats)
+        let of_registry_slots = self.sum(|registry_slot| registry_slot.sending.slots.get());
+        self.ring.abandoned.load(Ordering::Relaxed).wrapping_add(of_registry_slots)
     }
 
     /// Messages sent so far.
     pub(crate) fn sent(&self) -> u64 {
         if let Some(lengths) = Lengths::new(self.memory, 0) {
-            return lengths.sent().wrapping_add(self.sum(|seat| seat.sending.frames.get()));
+            return lengths.sent().wrapping_add(self.sum(|registry_slot| registry_slot.sending.frames.get()));
         }
-        let of_seats = self.sum(|seat| seat.sending.counted());
-        let reserved = self.ring.reserved.load(Ordering::Relaxed).wrapping_add(of_seats);
+        let of_registry_slots = self.sum(|registry_slot| registry_slot.sending.counted());
+        let reserved = self.ring.reserved.load(Ordering::Relaxed).wrapping_add(of_registry_slots);
         (self.claimed().wrapping_sub(self.abandoned().wrapping_add(reserved)) as i64).max(0) as u64
     }
 
     /// Messages received so far.
     pub(crate) fn received(&self) -> u64 {
         if let Some(lengths) = Lengths::new(self.memory, 0) {
-            return lengths.received().wrapping_add(self.sum(|seat| seat.receiving.frames.get()));
+            return lengths
+                .received()
+                .wrapping_add(self.sum(|registry_slot| registry_slot.receiving.frames.get()));
         }
-        let of_seats = self.sum(|seat| seat.receiving.slots.get().wrapping_add(seat.receiving.counted()));
+        let of_registry_slots = self.sum(|registry_slot| {
+            registry_slot.receiving.slots.get().wrapping_add(registry_slot.receiving.counted())
+        });
         let (passed, peeked) = (&self.ring.passed, &self.ring.peeked);
-        let passed = passed.load(Ordering::Relaxed).wrapping_add(of_seats);
+        let passed = passed.load(Ordering::Relaxed).wrapping_add(of_registry_slots);
         let pending = passed.wrapping_add(peeked.load(Ordering::Relaxed)).wrapping_add(self.returned());
         (self.ring.head.load(Ordering::Relaxed).wrapping_sub(pending) as i64).max(0) as u64
     }

@@ -1,7 +1,7 @@
 //! What becomes of the claims of those who died; see [`claim_log`](crate::ring::claim_log).
 
 use super::{BACK, FREE, FULL, Ring, SEALED, SKIP};
-use crate::layout::{ClaimWords, Seat};
+use crate::layout::{ClaimWords, RegistrySlot};
 use crate::process::kill_point;
 use crate::ring::claim_log::Written;
 use crate::sync::{AtomicU64, Ordering};
@@ -9,17 +9,17 @@ use crate::wait::RetryBudget;
 
 /// For those who died; see `claim_words`.
 impl Ring {
-    /// Finishes what the owner of the seat `dead` had claimed: slots to write are given up, messages go
-    /// back to the consumers. False if somebody hinders it, and it is to be tried again. To be called by
+    /// Finishes what the owner of the registry slot `dead` had claimed: slots to write are given up, messages
+    /// go back to the consumers. False if somebody hinders it, and it is to be tried again. To be called by
     /// one at a time.
     pub(crate) fn recover<'a>(
         &self,
-        dead: &Seat,
-        others: impl Fn() -> Vec<&'a Seat>,
-        is_alive: impl Fn(&Seat) -> bool,
+        dead: &RegistrySlot,
+        others: impl Fn() -> Vec<&'a RegistrySlot>,
+        is_alive: impl Fn(&RegistrySlot) -> bool,
     ) -> bool {
-        let sending = Side { word: &self.tail, claim_words: |seat| &seat.sending };
-        let receiving = Side { word: &self.head, claim_words: |seat| &seat.receiving };
+        let sending = Side { word: &self.tail, claim_words: |registry_slot| &registry_slot.sending };
+        let receiving = Side { word: &self.head, claim_words: |registry_slot| &registry_slot.receiving };
         let claims = |what, side| self.claims_of(dead, what, side, &others, &is_alive);
         let Some(unsent) = claims(FREE, sending) else { return false };
         self.give_up(&dead.sending, unsent);
@@ -98,11 +98,11 @@ impl Ring {
     /// The sequences in the state `what` that the dead had claimed.
     fn claims_of<'a>(
         &self,
-        dead: &Seat,
+        dead: &RegistrySlot,
         what: u8,
         side: Side<'_>,
-        others: impl Fn() -> Vec<&'a Seat>,
-        is_alive: impl Fn(&Seat) -> bool,
+        others: impl Fn() -> Vec<&'a RegistrySlot>,
+        is_alive: impl Fn(&RegistrySlot) -> bool,
     ) -> Option<Vec<u64>> {
         let written = (side.claim_words)(dead).read();
         let mut budget = RetryBudget::new();
@@ -114,9 +114,11 @@ impl Ring {
             if written.is_held || claims.is_empty() {
                 return Some(claims);
             }
-            let others = others().into_iter().map(|seat| (seat, (side.claim_words)(seat).read()));
+            let others = others()
+                .into_iter()
+                .map(|registry_slot| (registry_slot, (side.claim_words)(registry_slot).read()));
             let rivals: Vec<_> = others.filter(|(_, other)| other.meets(written)).collect();
-            if rivals.iter().any(|(seat, other)| !other.is_held && is_alive(seat)) {
+            if rivals.iter().any(|(registry_slot, other)| !other.is_held && is_alive(registry_slot)) {
                 // It will soon have it, or not.
                 continue;
             }
@@ -159,9 +161,9 @@ impl Ring {
     }
 }
 
-/// One end of the ring: where it is claimed, and where a seat's owner writes that.
+/// One end of the ring: where it is claimed, and where a registry slot's owner writes that.
 #[derive(Clone, Copy)]
 struct Side<'a> {
     word: &'a AtomicU64,
-    claim_words: fn(&Seat) -> &ClaimWords,
+    claim_words: fn(&RegistrySlot) -> &ClaimWords,
 }

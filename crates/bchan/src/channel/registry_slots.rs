@@ -1,9 +1,9 @@
-//! Seats: the places of producers and consumers, and what becomes of those whose process died.
+//! Registry slots: the places of producers and consumers, and what becomes of those whose process died.
 //!
-//! A seat is taken by one compare-and-swap of its owner. Then the newcomer is announced: whoever shares
-//! the channel from another process counts the seats taken before he sleeps, and has the new owners
-//! watched; while he sleeps at a ring that all share, a lookout does so, a thread of his process, and he
-//! keeps his place in the line. Only then does the newcomer touch anything else, so nobody can die
+//! A registry slot is taken by one compare-and-swap of its owner. Then the newcomer is announced: whoever
+//! shares the channel from another process counts the registry slots taken before he sleeps, and has the new
+//! owners watched; while he sleeps at a ring that all share, a lookout does so, a thread of his process, and
+//! he keeps his place in the line. Only then does the newcomer touch anything else, so nobody can die
 //! unwatched who has left anything behind.
 //!
 //! # Death
@@ -11,14 +11,14 @@
 //! and passes on if that one dies too. Every step can be repeated, and the owner's word goes last, so what
 //! was begun is done by the next. Before the first step that word is marked, so that no handle which was on
 //! its way is taken over from the dead meanwhile. Who closes a channel holds its recovery lock as long, for
-//! he may have no seat, and others finish it if he dies.
+//! he may have no registry slot, and others finish it if he dies.
 //!
 //! | of the dead | becomes |
 //! |---|---|
 //! | messages committed | stay, and are announced if he had no time for it |
 //! | slots reserved, or claimed and not yet committed | free, or passed by consumers and counted as abandoned |
 //! | messages claimed and not released | received again, by another consumer |
-//! | its seat | free, as if it had been closed |
+//! | its registry slot | free, as if it had been closed |
 //! | a wake-up that it had taken and not used | all are woken |
 //! | a close that it had begun | done |
 
@@ -26,22 +26,22 @@ use super::Shared;
 #[cfg(not(loom))]
 use super::handover::{self, Handover};
 use crate::error::HandleError;
-use crate::layout::Seat;
+use crate::layout::RegistrySlot;
 use crate::process::{self, DeathObserver, Lifeline, Owner, Unwatchable, kill_point};
 use crate::ring::vyukov::Ring;
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
 use crate::wait::{Reach, RetryBudget, relay};
 
-/// Of the handles that a seat has had, the last was given back unused.
+/// Of the handles that a registry slot has had, the last was given back unused.
 const CALLED_IN: u64 = 1 << 63;
-/// In `Seat::consumes`: of a consumer that is registered, and of one that leaves.
+/// In `RegistrySlot::consumes`: of a consumer that is registered, and of one that leaves.
 const REGISTERED: u64 = 1;
 const LEAVING: u64 = 2;
-/// Bits of a seat's index in a token, and of the number of its handle.
+/// Bits of a registry slot's index in a token, and of the number of its handle.
 const SEAT_BITS: u32 = 16;
 const NTH_MASK: u64 = (usize::MAX >> SEAT_BITS) as u64;
 
-/// Whose seat it is.
+/// Whose registry slot it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Producer,
@@ -52,15 +52,15 @@ pub(super) enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
     /// Its place, and above that which of the handles it is that had the place.
-    pub seat: usize,
+    pub registry_slot: usize,
     /// Who gave it.
     pub word: u64,
 }
 
-/// A seat as a fresh handle has it. The word tells it from the 1,023 handles before and after it, and decides
-/// who has the handle; the number tells it from all others, and is looked at before.
+/// A registry slot as a fresh handle has it. The word tells it from the 1,023 handles before and after it,
+/// and decides who has the handle; the number tells it from all others, and is looked at before.
 #[derive(Debug, Clone)]
-pub(super) struct Seated {
+pub(super) struct Registered {
     shared: Arc<Shared>,
     role: Role,
     index: usize,
@@ -68,39 +68,41 @@ pub(super) struct Seated {
     nth: u64,
 }
 
-impl PartialEq for Seated {
+impl PartialEq for Registered {
     fn eq(&self, other: &Self) -> bool {
         let is_word = (self.index, self.word, self.nth) == (other.index, other.word, other.nth);
         is_word && Arc::ptr_eq(&self.shared, &other.shared)
     }
 }
 
-impl Seated {
+impl Registered {
     /// Whether nobody has begun to use the handle, and nobody has closed it.
     pub(super) fn is_fresh(&self) -> bool {
-        let seat = self.shared.memory.seat(self.index);
-        seat.owner.load(Ordering::Relaxed) == self.word.0 && self.shared.is_nth(self.index, self.nth)
+        let registry_slot = self.shared.memory.registry_slot(self.index);
+        registry_slot.owner.load(Ordering::Relaxed) == self.word.0 && self.shared.is_nth(self.index, self.nth)
     }
 
-    /// Gives the seat back, unless somebody came first; to be called by the process that made the handle.
+    /// Gives the registry slot back, unless somebody came first; to be called by the process that made the
+    /// handle.
     pub(super) fn take_back(self) -> bool {
         if !self.is_fresh() {
             return false;
         }
         let Self { shared, role, index, word, .. } = self;
         // As if its maker were dead: nobody takes the handle over any more.
-        let (seat, closed) = (shared.memory.seat(index), word.recovered());
-        let closed = seat.owner.compare_exchange(word.0, closed.0, Ordering::AcqRel, Ordering::Relaxed);
+        let (registry_slot, closed) = (shared.memory.registry_slot(index), word.recovered());
+        let closed =
+            registry_slot.owner.compare_exchange(word.0, closed.0, Ordering::AcqRel, Ordering::Relaxed);
         if closed.is_ok() {
             kill_point!("handover.taken");
             shared.call_in(index);
-            shared.leave_seat(role, index);
+            shared.leave_registry_slot(role, index);
         }
         closed.is_ok()
     }
 }
 
-/// A seat that was taken. Dropping it leaves it.
+/// A registry slot that was taken. Dropping it leaves it.
 #[derive(Debug)]
 pub(super) struct Place {
     shared: Arc<Shared>,
@@ -108,7 +110,7 @@ pub(super) struct Place {
     index: usize,
     /// What its owner's word was, as far as this handle knows; 0 if it was closed.
     owner: Owner,
-    /// Which of the handles that had the seat it is.
+    /// Which of the handles that had the registry slot it is.
     nth: u64,
     /// Forks when it was taken.
     #[cfg_attr(loom, allow(dead_code))]
@@ -120,7 +122,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Takes a seat for a handle.
+    /// Takes a registry slot for a handle.
     pub(super) fn take(shared: &Arc<Shared>, role: Role) -> Result<Self, HandleError> {
         let place = Self::take_any(shared, role)?;
         if role == Role::Producer {
@@ -136,11 +138,11 @@ impl Place {
     /// Counts a consumer in, once nothing can fail any more: the channel is closed when the last one leaves.
     pub(super) fn register_consumer(&self) {
         // Release: pairs with the Acquire in `is_consumed`.
-        self.seat().consumes.store(REGISTERED, Ordering::Release);
+        self.registry_slot().consumes.store(REGISTERED, Ordering::Release);
         kill_point!("take.consumes");
     }
 
-    /// Takes a consumer's seat for calls without a handle.
+    /// Takes a consumer's registry slot for calls without a handle.
     pub(super) fn for_calls(shared: &Arc<Shared>) -> Result<Self, HandleError> {
         let mut place = Self::take_any(shared, Role::Consumer)?;
         kill_point!("take.entered");
@@ -157,11 +159,11 @@ impl Place {
         let index = shared.take_seat(role, Owner::this())?;
         let (mut owner, mut nth) = (Owner::this(), 0);
         if is_fresh {
-            let seat = shared.memory.seat(index);
-            nth = (seat.handles.load(Ordering::Relaxed) & NTH_MASK).wrapping_add(1) & NTH_MASK;
-            seat.handles.store(nth, Ordering::Relaxed);
+            let registry_slot = shared.memory.registry_slot(index);
+            nth = (registry_slot.handles.load(Ordering::Relaxed) & NTH_MASK).wrapping_add(1) & NTH_MASK;
+            registry_slot.handles.store(nth, Ordering::Relaxed);
             owner = owner.fresh(nth);
-            seat.owner.store(owner.0, Ordering::Release);
+            registry_slot.owner.store(owner.0, Ordering::Release);
             UNUSED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         Ok(Self::at(shared, role, index, owner, nth))
@@ -176,14 +178,14 @@ impl Place {
         self.index
     }
 
-    fn seat(&self) -> &Seat {
-        self.shared.memory.seat(self.index)
+    fn registry_slot(&self) -> &RegistrySlot {
+        self.shared.memory.registry_slot(self.index)
     }
 
-    /// The seat as this fresh handle has it.
-    pub(super) fn seated(&self) -> Seated {
+    /// The registry slot as this fresh handle has it.
+    pub(super) fn registered(&self) -> Registered {
         let Self { role, index, owner: word, nth, .. } = *self;
-        Seated { shared: self.shared.clone(), role, index, word, nth }
+        Registered { shared: self.shared.clone(), role, index, word, nth }
     }
 
     /// Whether it belongs to this process, as far as it knows.
@@ -208,7 +210,7 @@ impl Place {
 
     /// Whether it was never used here and can't be any more.
     pub(super) fn is_taken_back(&self) -> bool {
-        let now = self.seat().owner.load(Ordering::Relaxed);
+        let now = self.registry_slot().owner.load(Ordering::Relaxed);
         let is_gone = self.owner.is_fresh() && now != self.owner.0;
         is_gone && self.shared.taken_by(self.index, self.nth, now) == HandleError::TakenBack
     }
@@ -230,12 +232,14 @@ impl Place {
     }
 
     fn token_once(&self) -> Result<Token, HandleError> {
-        let now = self.seat().owner.load(Ordering::Relaxed);
+        let now = self.registry_slot().owner.load(Ordering::Relaxed);
         if !self.owner.is_fresh() || self.owner.process() != Owner::this() {
             return Err(HandleError::Used);
         }
         match now == self.owner.0 {
-            true => Ok(Token { seat: self.index | (self.nth as usize) << SEAT_BITS, word: self.owner.0 }),
+            true => {
+                Ok(Token { registry_slot: self.index | (self.nth as usize) << SEAT_BITS, word: self.owner.0 })
+            }
             false => Err(self.shared.taken_by(self.index, self.nth, now)),
         }
     }
@@ -244,15 +248,15 @@ impl Place {
     #[cfg(not(loom))]
     pub(super) fn hand_over(&mut self, to: &Handover, is_lent: bool) -> Result<Token, HandleError> {
         let token = self.token_once()?;
-        to.promise(self.seated(), is_lent);
+        to.promise(self.registered(), is_lent);
         Ok(token)
     }
 
     /// Takes over what another process promised.
     pub(super) fn redeem(shared: &Arc<Shared>, role: Role, token: Token) -> Result<Self, HandleError> {
-        let Token { seat, word } = token;
-        let (index, nth) = (seat & ((1 << SEAT_BITS) - 1), (seat >> SEAT_BITS) as u64);
-        let is_token = Owner(word).is_fresh() && shared.seats_of(role).contains(&index);
+        let Token { registry_slot, word } = token;
+        let (index, nth) = (registry_slot & ((1 << SEAT_BITS) - 1), (registry_slot >> SEAT_BITS) as u64);
+        let is_token = Owner(word).is_fresh() && shared.registry_slots_of(role).contains(&index);
         if !shared.memory.is_shared() || !is_token {
             return Err(HandleError::Elsewhere { pid: 0 });
         }
@@ -283,7 +287,7 @@ impl Place {
             return;
         }
         if self.is_ours() {
-            self.seated().take_back();
+            self.registered().take_back();
         }
         self.set_owner(Owner::NOBODY);
     }
@@ -309,48 +313,48 @@ impl Drop for Place {
             #[cfg(not(loom))]
             handover::drop_unused(self, self.forks);
             #[cfg(loom)]
-            self.seated().take_back();
+            self.registered().take_back();
         }
         self.set_owner(Owner::NOBODY);
-        if !is_unused && is_ours && self.seat().owner.load(Ordering::Relaxed) == owner.0 {
-            self.shared.leave_seat(self.role, self.index);
+        if !is_unused && is_ours && self.registry_slot().owner.load(Ordering::Relaxed) == owner.0 {
+            self.shared.leave_registry_slot(self.role, self.index);
         }
     }
 }
 
 impl Shared {
-    fn seats_of(&self, role: Role) -> std::ops::Range<usize> {
+    fn registry_slots_of(&self, role: Role) -> std::ops::Range<usize> {
         let geometry = self.memory.geometry();
         match role {
             Role::Producer => 0..geometry.max_producers as usize,
-            Role::Consumer => geometry.max_producers as usize..geometry.seats as usize,
+            Role::Consumer => geometry.max_producers as usize..geometry.registry_slots as usize,
         }
     }
 
-    /// Takes a free seat, in lanes one whose lane is drained if there is one: where the last producer
-    /// left messages, the next goes on behind them.
+    /// Takes a free registry slot, in lanes one whose lane is drained if there is one: where the last
+    /// producer left messages, the next goes on behind them.
     fn take_seat(&self, role: Role, owner: Owner) -> Result<usize, HandleError> {
         self.check_namespace()?;
         let take = |&index: &usize| {
-            // Acquire: sees what the last owner did; pairs with the Release in `leave_seat`.
-            let seat = &self.memory.seat(index).owner;
-            seat.load(Ordering::Relaxed) == 0
-                && seat.compare_exchange(0, owner.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            // Acquire: sees what the last owner did; pairs with the Release in `leave_registry_slot`.
+            let registry_slot = &self.memory.registry_slot(index).owner;
+            registry_slot.load(Ordering::Relaxed) == 0
+                && registry_slot.compare_exchange(0, owner.0, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
         let is_drained = |&index: &usize| self.is_ring() || role == Role::Consumer || self.len_of(index) == 0;
-        let seats = self.seats_of(role);
-        let found = seats
+        let registry_slots = self.registry_slots_of(role);
+        let found = registry_slots
             .clone()
             .filter(is_drained)
             .find(take)
-            .or_else(|| seats.clone().find(take))
-            .or_else(|| self.take_from_the_dead(|| seats.clone().find(take)));
+            .or_else(|| registry_slots.clone().find(take))
+            .or_else(|| self.take_from_the_dead(|| registry_slots.clone().find(take)));
         match found {
             Some(index) => {
                 self.memory.say_seat_used(index);
                 kill_point!("take.taken");
                 if self.memory.is_shared() {
-                    self.memory.seat(index).lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
+                    self.memory.registry_slot(index).lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
                 }
                 self.announce();
                 kill_point!("take.announced");
@@ -360,7 +364,8 @@ impl Shared {
         }
     }
 
-    /// Takes a seat that was a dead one's. Somebody else may be at clearing up after it, and take a while.
+    /// Takes a registry slot that was a dead one's. Somebody else may be at clearing up after it, and take a
+    /// while.
     fn take_from_the_dead(&self, take: impl Fn() -> Option<usize>) -> Option<usize> {
         const ROUNDS: usize = 20;
         let round = |_| (self.recover_the_dead() > 0).then(&take);
@@ -368,7 +373,7 @@ impl Shared {
     }
 
     fn no_seat(&self, role: Role) -> HandleError {
-        let places = self.seats_of(role).len();
+        let places = self.registry_slots_of(role).len();
         match role {
             Role::Producer => {
                 self.registry().refusal().unwrap_or(HandleError::ProducersTaken { max_producers: places })
@@ -377,17 +382,19 @@ impl Shared {
         }
     }
 
-    /// Makes a seat this process' own that is `owner`'s, with its nth handle.
+    /// Makes a registry slot this process' own that is `owner`'s, with its nth handle.
     fn inherit(&self, index: usize, owner: Owner, nth: u64) -> Result<(), HandleError> {
         self.check_namespace()?;
         if !self.is_nth(index, nth) {
             return Err(HandleError::TakenBack);
         }
-        let (seat, this) = (self.memory.seat(index), Owner::this());
+        let (registry_slot, this) = (self.memory.registry_slot(index), Owner::this());
         if owner.process() != this {
             // Announced first, so that nobody has it who is not watched.
             let mut budget = RetryBudget::new();
-            while let Err(now) = seat.heir.compare_exchange(0, this.0, Ordering::AcqRel, Ordering::Acquire) {
+            while let Err(now) =
+                registry_slot.heir.compare_exchange(0, this.0, Ordering::AcqRel, Ordering::Acquire)
+            {
                 if !budget.is_left() {
                     return Err(HandleError::Elsewhere { pid: Owner(now).pid() });
                 }
@@ -396,53 +403,54 @@ impl Shared {
                 }
             }
             kill_point!("inherit.heir");
-            seat.heir_lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
+            registry_slot.heir_lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
             self.announce();
             kill_point!("inherit.announced");
         }
-        let taken = seat.owner.compare_exchange(owner.0, this.0, Ordering::AcqRel, Ordering::Acquire);
+        let taken =
+            registry_slot.owner.compare_exchange(owner.0, this.0, Ordering::AcqRel, Ordering::Acquire);
         kill_point!("inherit.owner");
         if taken.is_ok() {
-            seat.lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
+            registry_slot.lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
         }
-        let _ = seat.heir.compare_exchange(this.0, 0, Ordering::Release, Ordering::Relaxed);
+        let _ = registry_slot.heir.compare_exchange(this.0, 0, Ordering::Release, Ordering::Relaxed);
         kill_point!("inherit.done");
         taken.map(drop).map_err(|now| self.taken_by(index, nth, now))
     }
 
-    /// Whether a seat has that handle, or had it last.
+    /// Whether a registry slot has that handle, or had it last.
     fn is_nth(&self, index: usize, nth: u64) -> bool {
-        self.memory.seat(index).handles.load(Ordering::Relaxed) & NTH_MASK == nth
+        self.memory.registry_slot(index).handles.load(Ordering::Relaxed) & NTH_MASK == nth
     }
 
-    /// Why the seat's nth handle, which was fresh, can't be had any more, when its word is `now`.
+    /// Why the registry slot's nth handle, which was fresh, can't be had any more, when its word is `now`.
     fn taken_by(&self, index: usize, nth: u64, now: u64) -> HandleError {
         let now = Owner(now);
-        let is_called_in = self.memory.seat(index).handles.load(Ordering::Relaxed) & CALLED_IN != 0;
+        let is_called_in = self.memory.registry_slot(index).handles.load(Ordering::Relaxed) & CALLED_IN != 0;
         match now.is_fresh() || now.is_buried() || is_called_in || !self.is_nth(index, nth) {
             true => HandleError::TakenBack,
             false => HandleError::Elsewhere { pid: now.pid() },
         }
     }
 
-    /// Says of a seat's handle, which was never used, that nobody will have it any more.
+    /// Says of a registry slot's handle, which was never used, that nobody will have it any more.
     fn call_in(&self, index: usize) {
-        self.memory.seat(index).handles.fetch_or(CALLED_IN, Ordering::Relaxed);
+        self.memory.registry_slot(index).handles.fetch_or(CALLED_IN, Ordering::Relaxed);
     }
 
-    fn leave_seat(&self, role: Role, index: usize) {
+    fn leave_registry_slot(&self, role: Role, index: usize) {
         let header = self.memory.header();
         if role == Role::Producer {
             header.registered.remove(index);
             kill_point!("leave.unregistered");
         }
-        let seat = self.memory.seat(index);
-        if role == Role::Consumer && seat.consumes.load(Ordering::Relaxed) != 0 {
-            self.leave_consumers(seat);
+        let registry_slot = self.memory.registry_slot(index);
+        if role == Role::Consumer && registry_slot.consumes.load(Ordering::Relaxed) != 0 {
+            self.leave_consumers(registry_slot);
         }
-        seat.lifeline.store(0, Ordering::Relaxed);
+        registry_slot.lifeline.store(0, Ordering::Relaxed);
         // Release: what it sent, and where it stopped; pairs with the Acquire in `take_seat`.
-        seat.owner.store(0, Ordering::Release);
+        registry_slot.owner.store(0, Ordering::Release);
         // Forbids: two leave at once, and each sees only the other.
         fence(Ordering::SeqCst);
         kill_point!("leave.left");
@@ -458,9 +466,9 @@ impl Shared {
     }
 
     /// Says that a consumer leaves. The last one closes the channel, unless that is to stay open for the
-    /// next; if it dies meanwhile, who recovers its seat does all this again.
-    fn leave_consumers(&self, seat: &Seat) {
-        seat.consumes.store(LEAVING, Ordering::Release);
+    /// next; if it dies meanwhile, who recovers its registry slot does all this again.
+    fn leave_consumers(&self, registry_slot: &RegistrySlot) {
+        registry_slot.consumes.store(LEAVING, Ordering::Release);
         // Forbids: two leave at once, and each sees only the other.
         fence(Ordering::SeqCst);
         kill_point!("leave.leaving");
@@ -468,14 +476,17 @@ impl Shared {
             self.registry().desert();
             self.shut();
         }
-        seat.consumes.store(0, Ordering::Release);
+        registry_slot.consumes.store(0, Ordering::Release);
     }
 
     /// Whether there is a registered consumer.
     fn is_consumed(&self) -> bool {
-        let of_consumers = self.seats_of(Role::Consumer).start;
-        let mut seats = self.memory.seats_used().filter(|&seat| seat >= of_consumers);
-        seats.any(|seat| self.memory.seat(seat).consumes.load(Ordering::Acquire) == REGISTERED)
+        let of_consumers = self.registry_slots_of(Role::Consumer).start;
+        let mut registry_slots =
+            self.memory.registry_slots_used().filter(|&registry_slot| registry_slot >= of_consumers);
+        registry_slots.any(|registry_slot| {
+            self.memory.registry_slot(registry_slot).consumes.load(Ordering::Acquire) == REGISTERED
+        })
     }
 
     /// Has the other processes see who has come.
@@ -483,9 +494,9 @@ impl Shared {
         if self.memory.is_shared() {
             let header = self.memory.header();
             // Release: the owner's word; pairs with the Acquire in `watch_newcomers`.
-            header.seatings.fetch_add(1, Ordering::Release);
+            header.registrations.fetch_add(1, Ordering::Release);
             kill_point!("announce.counted");
-            relay::tell_lookouts(&header.seatings, Reach::Machine);
+            relay::tell_lookouts(&header.registrations, Reach::Machine);
             // Forbids: someone goes to sleep and has missed it, and we miss that he waits and has no lookout.
             fence(Ordering::SeqCst);
             if !self.has_lines() || header.needs_rousing.load(Ordering::Relaxed) != 0 {
@@ -509,12 +520,13 @@ impl Shared {
         }
     }
 
-    /// The owners of all seats and who clears up, with what they say of their lifelines, but this process.
-    /// One may occur with several, of which not all are right.
+    /// The owners of all registry slots and who clears up, with what they say of their lifelines, but this
+    /// process. One may occur with several, of which not all are right.
     fn others(&self) -> Vec<(Owner, Lifeline)> {
-        let seats = 0..self.memory.geometry().seats as usize;
-        let words = |seat| {
-            let Seat { owner, heir, lifeline, heir_lifeline, .. } = self.memory.seat(seat);
+        let registry_slots = 0..self.memory.geometry().registry_slots as usize;
+        let words = |registry_slot| {
+            let RegistrySlot { owner, heir, lifeline, heir_lifeline, .. } =
+                self.memory.registry_slot(registry_slot);
             [(owner, lifeline), (heir, heir_lifeline)]
         };
         let header = self.memory.header();
@@ -525,9 +537,9 @@ impl Shared {
             (owner, Lifeline(lifeline.load(Ordering::Relaxed)))
         };
         let is_other = |&(owner, _): &(Owner, Lifeline)| owner.0 != 0 && owner != Owner::this();
-        // Of thousands of seats few are taken: the list has no room for the others.
+        // Of thousands of registry slots few are taken: the list has no room for the others.
         let mut others: Vec<_> =
-            seats.flat_map(words).chain(recovery_lock).map(read).filter(is_other).collect();
+            registry_slots.flat_map(words).chain(recovery_lock).map(read).filter(is_other).collect();
         others.sort_unstable_by_key(|(owner, lifeline)| (owner.0, lifeline.0));
         others.dedup();
         others
@@ -594,18 +606,18 @@ pub(super) fn keep_watch(shared: &Arc<Shared>) -> bool {
 #[cold]
 fn watch_newcomers(shared: &Arc<Shared>) -> bool {
     // Acquire: sees who has come; pairs with the Release in `announce`.
-    let seatings = shared.memory.header().seatings.load(Ordering::Acquire);
+    let registrations = shared.memory.header().registrations.load(Ordering::Acquire);
     // The child of a fork has watched nobody yet.
-    let seatings = u64::from(seatings) | u64::from(process::forks()) << 32;
+    let registrations = u64::from(registrations) | u64::from(process::forks()) << 32;
     let seen = &shared.seatings_seen;
-    if seen.load(std::sync::atomic::Ordering::Relaxed) == seatings {
+    if seen.load(std::sync::atomic::Ordering::Relaxed) == registrations {
         if process::unattended().is_some() {
             // It may never park, and there is no thread.
             process::look();
         }
         return false;
     }
-    seen.store(seatings, std::sync::atomic::Ordering::Relaxed);
+    seen.store(registrations, std::sync::atomic::Ordering::Relaxed);
     #[cfg(not(loom))]
     {
         let told = Arc::downgrade(shared) as process::Told;
@@ -637,8 +649,8 @@ impl Shared {
         let is_dead = |word: u64| dead.binary_search_by_key(&Owner(word).process().0, |dead| dead.0).is_ok();
         let mut is_done = true;
         for role in [Role::Consumer, Role::Producer] {
-            for index in self.seats_of(role) {
-                let word = &self.memory.seat(index).owner;
+            for index in self.registry_slots_of(role) {
+                let word = &self.memory.registry_slot(index).owner;
                 let owner = word.load(Ordering::Acquire);
                 let recovered = Owner(owner).recovered().0;
                 // Marked, so that nobody takes it over who had been sent it, or who was forked with it.
@@ -648,12 +660,12 @@ impl Shared {
                     if Owner(owner).is_fresh() {
                         self.call_in(index);
                     }
-                    is_done &= self.recover_seat(role, index);
+                    is_done &= self.recover_registry_slot(role, index);
                 }
             }
         }
-        for index in 0..self.memory.geometry().seats as usize {
-            let heir = &self.memory.seat(index).heir;
+        for index in 0..self.memory.geometry().registry_slots as usize {
+            let heir = &self.memory.registry_slot(index).heir;
             let now = heir.load(Ordering::Relaxed);
             if is_dead(now) {
                 let _ = heir.compare_exchange(now, 0, Ordering::AcqRel, Ordering::Relaxed);
@@ -668,16 +680,18 @@ impl Shared {
         is_done
     }
 
-    fn recover_seat(&self, role: Role, index: usize) -> bool {
-        let seat = self.memory.seat(index);
+    fn recover_registry_slot(&self, role: Role, index: usize) -> bool {
+        let registry_slot = self.memory.registry_slot(index);
         if self.is_ring() {
             let others = || {
-                let all = (0..self.memory.geometry().seats as usize).map(|index| self.memory.seat(index));
-                let is_other = |other: &&Seat| !std::ptr::eq(*other, seat);
+                let all = (0..self.memory.geometry().registry_slots as usize)
+                    .map(|index| self.memory.registry_slot(index));
+                let is_other = |other: &&RegistrySlot| !std::ptr::eq(*other, registry_slot);
                 all.filter(is_other).filter(|other| other.owner.load(Ordering::Acquire) != 0).collect()
             };
-            let is_alive = |seat: &Seat| Owner(seat.owner.load(Ordering::Acquire)).is_alive();
-            if !Ring::new(&self.memory, self.turns).recover(seat, others, is_alive) {
+            let is_alive =
+                |registry_slot: &RegistrySlot| Owner(registry_slot.owner.load(Ordering::Acquire)).is_alive();
+            if !Ring::new(&self.memory, self.turns).recover(registry_slot, others, is_alive) {
                 return false;
             }
         } else if role == Role::Producer {
@@ -687,10 +701,10 @@ impl Shared {
         }
         let header = self.memory.header();
         let nth = header.deaths.fetch_add(1, Ordering::Relaxed) as usize;
-        let owner = seat.owner.load(Ordering::Relaxed);
+        let owner = registry_slot.owner.load(Ordering::Relaxed);
         header.dead[nth % header.dead.len()].store(owner, Ordering::Relaxed);
         kill_point!("recover.done");
-        self.leave_seat(role, index);
+        self.leave_registry_slot(role, index);
         true
     }
 
@@ -730,7 +744,7 @@ impl Drop for Shared {
     }
 }
 
-/// A handle of a channel that processes share, or a seat that a process keeps for calls without one.
+/// A handle of a channel that processes share, or a registry slot that a process keeps for calls without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Participant {
     /// Its process.
@@ -742,12 +756,14 @@ pub struct Participant {
 }
 
 impl Shared {
-    /// Who has a seat.
+    /// Who has a registry slot.
     pub(super) fn participants(&self) -> impl Iterator<Item = Participant> + '_ {
-        let seats = |role| self.seats_of(role).map(move |seat| (role, seat));
-        let all = seats(Role::Producer).chain(seats(Role::Consumer));
-        let owner = move |(role, seat): (Role, usize)| {
-            let owner = Owner(self.memory.seat(seat).owner.load(Ordering::Acquire)).process();
+        let registry_slots =
+            |role| self.registry_slots_of(role).map(move |registry_slot| (role, registry_slot));
+        let all = registry_slots(Role::Producer).chain(registry_slots(Role::Consumer));
+        let owner = move |(role, registry_slot): (Role, usize)| {
+            let owner =
+                Owner(self.memory.registry_slot(registry_slot).owner.load(Ordering::Acquire)).process();
             (owner.pid() != 0).then(|| Participant {
                 pid: owner.pid(),
                 is_producer: role == Role::Producer,

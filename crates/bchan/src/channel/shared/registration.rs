@@ -1,22 +1,22 @@
-//! The seat of one who sends or receives: a handle's own, one that a port lends for a call, or none.
+//! The registry slot of one who sends or receives: a handle's own, one that a port lends for a call, or none.
 
 use super::Port;
 use crate::channel::message::Message;
 use crate::error::HandleError;
 use crate::ring::claim_log::ClaimLog;
 
-/// What a user of a shared ring tells of its claims, and to whom the seat goes back.
+/// What a user of a shared ring tells of its claims, and to whom the registry slot goes back.
 #[derive(Debug)]
-pub(super) struct Seating {
+pub(super) struct Registration {
     pub(super) sending: ClaimLog,
     pub(super) receiving: ClaimLog,
     lent: Option<usize>,
 }
 
-impl Seating {
+impl Registration {
     /// That of a handle.
-    pub(super) fn own<M: Message>(port: &Port<M>, seat: usize) -> Self {
-        let [sending, receiving] = port.claim_logs(Some(seat));
+    pub(super) fn own<M: Message>(port: &Port<M>, registry_slot: usize) -> Self {
+        let [sending, receiving] = port.claim_logs(Some(registry_slot));
         Self { sending, receiving, lent: None }
     }
 
@@ -31,8 +31,8 @@ impl Seating {
     /// Gives it back, after the last claim.
     #[inline(always)]
     pub(super) fn end<M: Message>(&mut self, port: &Port<M>) {
-        if let Some(seat) = self.lent.take() {
-            port.give_seat_back(seat);
+        if let Some(registry_slot) = self.lent.take() {
+            port.give_seat_back(registry_slot);
         }
     }
 }
