@@ -12,7 +12,7 @@ from bchan._bytes import BytesConsumer, BytesProducer
 from bchan._calls import frames, items, native, pickled
 from bchan._consumer import Consumer
 from bchan._leaving import Closing
-from bchan._notes import Note
+from bchan._metadata import Metadata
 from bchan._pickled import PickledConsumer, PickledProducer
 from bchan._producer import Producer
 from bchan._stats import Stats
@@ -156,13 +156,13 @@ class Channel(
                 f"{dtype!r}, shared={is_shared}"
             )
         is_framed = issubclass(kind, _FramedChannel)
-        note = None
+        metadata = None
         if is_shared:
             _handover.notice_starts()
             what = None if of_bytes else item
             called = None if name is None else _names.checked(name)
-            note = Note(what, mode, called, tuning)
-        packed = None if note is None else note.to_bytes()
+            metadata = Metadata(what, mode, called, tuning)
+        packed = None if metadata is None else metadata.to_bytes()
         self = super().__new__(
             kind, item, capacity, mode, most, tuning, is_framed, keep_open, packed
         )
@@ -172,15 +172,15 @@ class Channel(
         return self
 
     @classmethod
-    def _of_note(cls, note: Note, fd: int) -> "Channel":
-        """The channel of a descriptor, which stays the caller's, with what its note says."""
-        item = np.dtype(np.uint8) if note.dtype is None else note.dtype
-        kind = BytesChannel if note.dtype is None else PickledChannel if item.kind == "O" else cls
+    def _of_metadata(cls, metadata: Metadata, fd: int) -> "Channel":
+        """The channel of a descriptor, which stays the caller's, with what its metadata says."""
+        item = np.dtype(np.uint8) if metadata.dtype is None else metadata.dtype
+        kind = BytesChannel if metadata.dtype is None else PickledChannel if item.kind == "O" else cls
         is_framed = issubclass(kind, _FramedChannel)
-        tuning = note.tuning
+        tuning = metadata.tuning
         _handover.notice_starts()
-        self = super().__new__(kind, item, 1, note.mode, 1, tuning, is_framed, False, None, fd)
-        self._mode, self._name, self._tuning = note.mode, note.name, tuning
+        self = super().__new__(kind, item, 1, metadata.mode, 1, tuning, is_framed, False, None, fd)
+        self._mode, self._name, self._tuning = metadata.mode, metadata.name, tuning
         self._process = os.getpid()
         return self
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bchan import _core, _names, _registry
 from bchan._holders import Holder, Holders, Memory
-from bchan._notes import Note
+from bchan._metadata import Metadata
 
 if TYPE_CHECKING:
     from bchan._channel import Channel
@@ -62,13 +62,13 @@ def look(fd: int) -> "Channel":
     """The channel of a descriptor, which stays the caller's; no process finds it through this one.
 
     Raises:
-        ValueError: Memory that holds no channel, or one that is not what its note says.
+        ValueError: Memory that holds no channel, or one that is not what its metadata says.
     """
     from bchan._channel import Channel
 
-    note = Note.of(_core.read_note(fd))
+    metadata = Metadata.of(_core.read_metadata(fd))
     try:
-        return Channel._of_note(note, fd)
+        return Channel._of_metadata(metadata, fd)
     except (TypeError, OverflowError, ValueError) as error:
         raise ValueError(f"not a channel to attach to: {error}") from error
 

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 
 use crate::errors::Raise;
 
-/// Levels of records in records at most: NumPy and Python walk through them by recursion, and a note has to
-/// be a literal that Python can parse.
+/// Levels of records in records at most: NumPy and Python walk through them by recursion, and a metadata has
+/// to be a literal that Python can parse.
 const DEEPEST: usize = 32;
 
 /// Refuses a dtype whose items are neither objects nor plain bytes.

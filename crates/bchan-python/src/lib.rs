@@ -46,7 +46,7 @@ mod _core {
     #[pymodule_export]
     use crate::batches::Batches;
     #[pymodule_export]
-    use crate::channel::{Channel, read_note};
+    use crate::channel::{Channel, read_metadata};
     #[pymodule_export]
     use crate::consumer::Consumer;
     #[pymodule_export]

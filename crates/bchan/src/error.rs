@@ -35,11 +35,11 @@ pub enum ConfigError {
         /// Bytes of memory that the machine has.
         available: u64,
     },
-    /// The note is too long.
-    Note {
+    /// The metadata is too long.
+    Metadata {
         /// Bytes of it.
         value: usize,
-        /// The longest note there is.
+        /// The longest metadata there is.
         limit: usize,
     },
     /// Memory that processes share can't be had here.
@@ -84,7 +84,7 @@ impl fmt::Display for ConfigError {
             Self::Memory { needed, available } => {
                 write!(f, "one ring needs {needed} bytes, this machine has {available} bytes of memory")
             }
-            Self::Note { value, limit } => {
+            Self::Metadata { value, limit } => {
                 write!(f, "metadata must be at most {limit} bytes, got {value}")
             }
             Self::OutOfMemory => write!(f, "out of memory"),

@@ -61,14 +61,14 @@ pub(crate) struct Identity {
     /// Size of this header in bytes, so that a build with other padding is noticed.
     pub(crate) header_size: u32,
     pub(crate) geometry: Geometry,
-    /// Bytes of the note.
-    pub(crate) note_bytes: u64,
+    /// Bytes of the metadata.
+    pub(crate) metadata_bytes: u64,
 }
 
 impl Identity {
-    pub(crate) fn of(geometry: Geometry, note: &[u8]) -> Self {
+    pub(crate) fn of(geometry: Geometry, metadata: &[u8]) -> Self {
         let header_size = size_of::<ChannelHeader>() as u32;
-        Self { magic: MAGIC, version: VERSION, header_size, geometry, note_bytes: note.len() as u64 }
+        Self { magic: MAGIC, version: VERSION, header_size, geometry, metadata_bytes: metadata.len() as u64 }
     }
 }
 
@@ -321,7 +321,7 @@ pub(crate) struct Tally {
 }
 
 /// Bytes that the maker of a channel may leave for those who attach to it.
-pub(crate) const NOTE_BYTES: usize = 3072;
+pub(crate) const METADATA_BYTES: usize = 3072;
 
 /// How many of the dead are remembered.
 pub(crate) const DEAD_KNOWN: usize = if cfg!(loom) { 1 } else { 16 };
@@ -332,7 +332,7 @@ pub(crate) const DEAD_KNOWN: usize = if cfg!(loom) { 1 } else { 16 };
 pub(crate) struct ChannelHeader {
     pub(crate) identity: Apart<Identity>,
     /// Written once, as the identity.
-    pub(crate) note: Apart<[u8; NOTE_BYTES]>,
+    pub(crate) metadata: Apart<[u8; METADATA_BYTES]>,
     /// Whether producers ever came, and the channel's end; see `channel::registry` for its states.
     pub(crate) registry: Apart<AtomicU64>,
     /// How often a registry slot was taken; see `channel::registry_slots`. Each process has a thread that
@@ -467,13 +467,13 @@ impl EventWords {
 }
 
 impl ChannelHeader {
-    pub(crate) fn new(geometry: Geometry, note: &[u8]) -> Self {
-        let mut bytes = [0; NOTE_BYTES];
-        bytes[..note.len()].copy_from_slice(note);
+    pub(crate) fn new(geometry: Geometry, metadata: &[u8]) -> Self {
+        let mut bytes = [0; METADATA_BYTES];
+        bytes[..metadata.len()].copy_from_slice(metadata);
         let zero = || Apart(AtomicU64::new(0));
         Self {
-            identity: Apart(Identity::of(geometry, note)),
-            note: Apart(bytes),
+            identity: Apart(Identity::of(geometry, metadata)),
+            metadata: Apart(bytes),
             registry: zero(),
             registrations: Apart(FutexWord::new(0)),
             needs_rousing: zero(),

@@ -138,9 +138,9 @@ fn sizes_that_contradict_each_other_are_refused() {
                 Channel::attach(memfd(&changed, bytes.len() as u64, SEALS), Tuning::default())
             {
                 // One that is as good as the other: the capacity of a ring that has more slots anyhow,
-                // whether there is one sender, whether it stays open, how long the note is.
+                // whether there is one sender, whether it stays open, how long the metadata is.
                 assert!([3, 8, 9, 13].contains(&word), "word {word} was {value}");
-                assert!(channel.note().len() <= 3072);
+                assert!(channel.metadata().len() <= 3072);
                 use_all(&channel, &mut Random(value), 20);
             }
         }
@@ -173,7 +173,7 @@ fn channels_full_of_random_words_can_be_used() {
     while start.elapsed() < time {
         let mut bytes = templates[random.below(templates.len() as u64) as usize].clone();
         let len = bytes.len();
-        // The identity stays as it is: 128 bytes and the note after it.
+        // The identity stays as it is: 128 bytes and the metadata after it.
         for place in (4096..len).step_by(8).take(1 << 17) {
             if random.one_in(2) {
                 continue;
@@ -341,7 +341,7 @@ fn use_all(channel: &Channel, random: &mut Random, times: u64) {
             }
             19 => drop((tx.as_mut().map(Producer::begin), rx.as_mut().map(bchan::Consumer::begin))),
             20 => drop((channel.stats(), channel.len(), channel.is_empty(), channel.active_producers())),
-            21 => drop((channel.note(), channel.is_closed(), channel.mode(), channel.capacity())),
+            21 => drop((channel.metadata(), channel.is_closed(), channel.mode(), channel.capacity())),
             22 if random.one_in(50) => channel.close(),
             _ => {
                 drop(Channel::attach(channel.fd().unwrap().try_clone_to_owned().unwrap(), Tuning::default()))

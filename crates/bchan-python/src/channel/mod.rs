@@ -128,7 +128,7 @@ impl Channel {
 
     /// The channel of a descriptor, which stays the caller's.
     ///
-    /// What its note says of it was written by whoever can write to the memory, and may be anything.
+    /// What its metadata says of it was written by whoever can write to the memory, and may be anything.
     fn attached(
         dtype: &Bound<'_, PyArrayDescr>,
         fd: i32,
@@ -224,8 +224,8 @@ fn attach(fd: i32, tuning: Tuning) -> PyResult<bchan::Channel> {
 
 /// What the maker of the channel of a descriptor left for those who attach to it.
 #[pyfunction]
-pub(crate) fn read_note(py: Python<'_>, fd: i32) -> PyResult<Bound<'_, PyBytes>> {
-    bytes(py, &attach(fd, Tuning::default())?.note())
+pub(crate) fn read_metadata(py: Python<'_>, fd: i32) -> PyResult<Bound<'_, PyBytes>> {
+    bytes(py, &attach(fd, Tuning::default())?.metadata())
 }
 
 /// Makes the core's channel. With the GIL, objects are only ever sent and received under it.
@@ -241,7 +241,7 @@ pub(crate) fn make(config: &Config, is_object: bool) -> Result<bchan::Channel, b
 #[pymethods]
 impl Channel {
     #[new]
-    #[pyo3(signature = (dtype, capacity, mode, max_producers, tuning, is_framed=false, keep_open=false, note=None, fd=None))]
+    #[pyo3(signature = (dtype, capacity, mode, max_producers, tuning, is_framed=false, keep_open=false, metadata=None, fd=None))]
     #[allow(clippy::too_many_arguments, reason = "the package's own __new__ has names for them")]
     fn new(
         py: Python<'_>,
@@ -252,7 +252,7 @@ impl Channel {
         tuning: Waiting,
         is_framed: bool,
         keep_open: bool,
-        note: Option<Vec<u8>>,
+        metadata: Option<Vec<u8>>,
         fd: Option<i32>,
     ) -> PyResult<Self> {
         check(py)?;
@@ -267,13 +267,23 @@ impl Channel {
             return Self::attached(dtype, fd, tuning, mode, is_framed);
         }
         let item = ItemType::new(dtype)?;
-        if note.is_some() && !is_framed {
+        if metadata.is_some() && !is_framed {
             refuse_pointers(&item)?;
         }
-        let (item_size, is_shared, note) = (item.size(), note.is_some(), note.unwrap_or_default());
+        let (item_size, is_shared, metadata) =
+            (item.size(), metadata.is_some(), metadata.unwrap_or_default());
         let (barrier, stays_open) = (None, keep_open);
-        let config =
-            Config { mode, item_size, capacity, max_producers, barrier, tuning, stays_open, is_shared, note };
+        let config = Config {
+            mode,
+            item_size,
+            capacity,
+            max_producers,
+            barrier,
+            tuning,
+            stays_open,
+            is_shared,
+            metadata,
+        };
         let is_object = item.is_object();
         let core = detached(py, || match is_framed {
             true => bchan::Channel::of_frames(&config),

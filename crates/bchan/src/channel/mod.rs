@@ -140,7 +140,7 @@ pub struct Config {
     /// Whether other processes may use it, too.
     pub is_shared: bool,
     /// Whatever those who attach to it have to know; at most 3 KiB.
-    pub note: Vec<u8>,
+    pub metadata: Vec<u8>,
 }
 
 impl Default for Config {
@@ -154,7 +154,7 @@ impl Default for Config {
             tuning: Tuning::default(),
             stays_open: true,
             is_shared: false,
-            note: Vec::new(),
+            metadata: Vec::new(),
         }
     }
 }
@@ -281,7 +281,7 @@ impl Channel {
         geometry.stays_open = config.stays_open.into();
         let geometry = if is_framed { geometry.framed() } else { geometry };
         let namespace = if is_shared { process::namespace().map_err(ConfigError::Unwatchable)? } else { 0 };
-        let memory = Memory::new(geometry, is_shared, &config.note)?;
+        let memory = Memory::new(geometry, is_shared, &config.metadata)?;
         memory.header().namespace.store(namespace, Ordering::Relaxed);
         let barrier = match config.barrier {
             // A fence always works; membarrier only where the system grants it.
@@ -344,8 +344,8 @@ impl Channel {
     }
 
     /// What its maker left for those who attach to it. Who can write to the memory can have changed it.
-    pub fn note(&self) -> Vec<u8> {
-        self.shared.memory.note()
+    pub fn metadata(&self) -> Vec<u8> {
+        self.shared.memory.metadata()
     }
 
     /// Who may use the channel at once.

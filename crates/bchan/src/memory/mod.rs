@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 
 use crate::error::ConfigError;
 use crate::layout::{
-    ChannelHeader, FrameCounters, Geometry, Identity, LaneHeader, NOTE_BYTES, RegistrySlot, SharedHeader,
+    ChannelHeader, FrameCounters, Geometry, Identity, LaneHeader, METADATA_BYTES, RegistrySlot, SharedHeader,
 };
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
 use crate::wait::Asleep;
@@ -43,19 +43,23 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Makes the memory of a new channel, for this process alone or to be shared with others.
-    pub(crate) fn new(geometry: Geometry, is_shared: bool, note: &[u8]) -> Result<Arc<Self>, ConfigError> {
+    pub(crate) fn new(
+        geometry: Geometry,
+        is_shared: bool,
+        metadata: &[u8],
+    ) -> Result<Arc<Self>, ConfigError> {
         let available = backing::physical_bytes();
         if geometry.ring_bytes() > available {
             return Err(ConfigError::Memory { needed: geometry.ring_bytes(), available });
         }
-        if note.len() > NOTE_BYTES {
-            return Err(ConfigError::Note { value: note.len(), limit: NOTE_BYTES });
+        if metadata.len() > METADATA_BYTES {
+            return Err(ConfigError::Metadata { value: metadata.len(), limit: METADATA_BYTES });
         }
         let segment = match is_shared {
             true => backing::Segment::new_shared(&geometry)?,
             false => backing::Segment::new(&geometry)?,
         };
-        let header = ChannelHeader::new(geometry, note);
+        let header = ChannelHeader::new(geometry, metadata);
         // SAFETY: the segment starts with room for a header, aligned to a page, seen by nobody yet.
         unsafe { segment.base().cast::<ChannelHeader>().write(header) };
         Self::of(segment, geometry)
@@ -103,13 +107,13 @@ impl Memory {
     }
 
     /// What its maker left for those who attach to it.
-    pub(crate) fn note(&self) -> Vec<u8> {
+    pub(crate) fn metadata(&self) -> Vec<u8> {
         let header = self.segment.base().cast::<ChannelHeader>().as_ptr();
         // SAFETY: inside the header. Volatile, as others may write to it.
         unsafe {
-            let len = (&raw const (*header).identity.0.note_bytes).read_volatile();
-            let bytes = (&raw const (*header).note).cast::<u8>();
-            (0..NOTE_BYTES.min(len as usize)).map(|i| bytes.add(i).read_volatile()).collect()
+            let len = (&raw const (*header).identity.0.metadata_bytes).read_volatile();
+            let bytes = (&raw const (*header).metadata).cast::<u8>();
+            (0..METADATA_BYTES.min(len as usize)).map(|i| bytes.add(i).read_volatile()).collect()
         }
     }
 

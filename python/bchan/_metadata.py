@@ -22,7 +22,7 @@ _OF_NONSENSE = (
 """What reading something raises that is nothing."""
 
 
-class Note(NamedTuple):
+class Metadata(NamedTuple):
     """What kind of channel it is."""
 
     dtype: np.dtype[Any] | None
@@ -39,31 +39,31 @@ class Note(NamedTuple):
             ValueError: A dtype that is too long, or nested too deep.
         """
         dtype = None if self.dtype is None else _dtypes.encode(self.dtype)
-        note = repr((_VERSION, dtype, self.mode, self.name, asdict(self.tuning))).encode()
-        if len(note) > _MOST_BYTES:
+        metadata = repr((_VERSION, dtype, self.mode, self.name, asdict(self.tuning))).encode()
+        if len(metadata) > _MOST_BYTES:
             raise ValueError(
                 f"dtype must be told to other processes in {_MOST_BYTES} bytes, with name and "
-                f"tuning, got {len(note)}"
+                f"tuning, got {len(metadata)}"
             )
-        return note
+        return metadata
 
     @classmethod
-    def of(cls, note: bytes) -> "Note":
-        """What a note says; a process that can write to the memory may have written anything.
+    def of(cls, metadata: bytes) -> "Metadata":
+        """What a metadata says; a process that can write to the memory may have written anything.
 
         Raises:
-            ValueError: Nonsense, or the note of another version.
+            ValueError: Nonsense, or the metadata of another version.
         """
         try:
-            return cls._of(ast.literal_eval(note.decode()))
+            return cls._of(ast.literal_eval(metadata.decode()))
         except _OF_NONSENSE as error:
             raise ValueError(
-                f"not a channel to attach to: its metadata is {note[:100]!r}: "
+                f"not a channel to attach to: its metadata is {metadata[:100]!r}: "
                 f"{type(error).__name__}: {str(error)[:100]}"
             ) from error
 
     @classmethod
-    def _of(cls, parts: Any) -> "Note":
+    def _of(cls, parts: Any) -> "Metadata":
         version, dtype, mode, name, tuning = parts
         if version != _VERSION:
             raise ValueError("it is of another version of bchan")

@@ -15,23 +15,23 @@ from hypothesis import strategies as st
 
 import bchan
 from bchan import Channel, Tuning, _sharing
-from bchan._notes import Note
+from bchan._metadata import Metadata
 from tests.support import RECORD
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared channels need Linux")
 
 
-def read(note: bytes) -> None:
+def read(metadata: bytes) -> None:
     """Whatever it says: it is read, or it is a ValueError."""
     try:
-        read_note = Note.of(note)
+        read_metadata = Metadata.of(metadata)
     except ValueError:
         return
-    assert isinstance(read_note.tuning, Tuning)
-    assert Note.of(read_note.to_bytes()) == read_note
+    assert isinstance(read_metadata.tuning, Tuning)
+    assert Metadata.of(read_metadata.to_bytes()) == read_metadata
 
 
-GOOD = ast.literal_eval(Note(np.dtype("u8"), "spsc", "name", Tuning()).to_bytes().decode())
+GOOD = ast.literal_eval(Metadata(np.dtype("u8"), "spsc", "name", Tuning()).to_bytes().decode())
 TUNING = GOOD[4]
 
 ABSURD: list[Any] = [-1, "x", None, [], 10**400, 1e400, -1e400, 2**70]
@@ -85,21 +85,21 @@ NONSENSE: dict[str, Any] = {
 }
 
 
-def bytes_of(note: Any) -> bytes:
-    return note if isinstance(note, bytes) else repr(note).encode()
+def bytes_of(metadata: Any) -> bytes:
+    return metadata if isinstance(metadata, bytes) else repr(metadata).encode()
 
 
 @pytest.mark.parametrize("kind", NONSENSE)
 def test_a_note_of_nonsense_is_a_value_error(kind: str) -> None:
-    note = bytes_of(NONSENSE[kind])[:3072]
+    metadata = bytes_of(NONSENSE[kind])[:3072]
     with pytest.raises(ValueError, match="not a channel to attach to"):
-        attached(note)
+        attached(metadata)
 
 
-def attached(note: bytes, dtype: npt.DTypeLike = "u8") -> Channel:
-    """Attach to the memory of a channel for unsigned integers, whose note says that."""
+def attached(metadata: bytes, dtype: npt.DTypeLike = "u8") -> Channel:
+    """Attach to the memory of a channel for unsigned integers, whose metadata says that."""
     kind = bchan._core.Channel
-    made = kind(np.dtype(dtype), 8, "spsc", 1, Tuning(), False, False, note)
+    made = kind(np.dtype(dtype), 8, "spsc", 1, Tuning(), False, False, metadata)
     return _sharing.look(made._fd)
 
 
@@ -108,29 +108,29 @@ def test_a_note_that_is_right_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "note",
+    "metadata",
     [
-        Note(np.dtype("u4"), "spsc", None, Tuning()),
-        Note(np.dtype("V8"), "mpmc", None, Tuning()),
-        Note(np.dtype("u8"), "spmc", None, Tuning()),
-        Note(np.dtype("u8"), "mpmc", None, Tuning()),
-        Note(np.dtype("O"), "spsc", None, Tuning()),
-        Note(None, "spsc", None, Tuning()),
-        Note(np.dtype("(2,)u4"), "spsc", None, Tuning()),
-        Note(np.dtype("m8"), "spsc", None, Tuning()),
+        Metadata(np.dtype("u4"), "spsc", None, Tuning()),
+        Metadata(np.dtype("V8"), "mpmc", None, Tuning()),
+        Metadata(np.dtype("u8"), "spmc", None, Tuning()),
+        Metadata(np.dtype("u8"), "mpmc", None, Tuning()),
+        Metadata(np.dtype("O"), "spsc", None, Tuning()),
+        Metadata(None, "spsc", None, Tuning()),
+        Metadata(np.dtype("(2,)u4"), "spsc", None, Tuning()),
+        Metadata(np.dtype("m8"), "spsc", None, Tuning()),
     ],
     ids=str,
 )
-def test_a_note_of_another_kind_of_channel_is_a_value_error(note: Note) -> None:
+def test_a_note_of_another_kind_of_channel_is_a_value_error(metadata: Metadata) -> None:
     with pytest.raises(ValueError, match="must"):
-        attached(note.to_bytes())
+        attached(metadata.to_bytes())
 
 
 def test_items_are_no_messages_of_any_length() -> None:
     frames = Channel(bytes, 8, "spsc", shared=True)
-    note = Note(np.dtype("V64"), "spsc", None, Tuning())
+    metadata = Metadata(np.dtype("V64"), "spsc", None, Tuning())
     with pytest.raises(ValueError, match="must be of any length"):
-        Channel._of_note(note, frames._fd)
+        Channel._of_metadata(metadata, frames._fd)
 
 
 literals = st.recursive(
@@ -152,16 +152,16 @@ literals = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
-def test_random_bytes_are_a_value_error(note: bytes) -> None:
+def test_random_bytes_are_a_value_error(metadata: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the parser, on escapes
-        read(note)
+        read(metadata)
 
 
 @settings(max_examples=300, deadline=None)
 @given(literals)
-def test_any_literal_is_a_value_error(note: Any) -> None:
-    read(repr(note).encode())
+def test_any_literal_is_a_value_error(metadata: Any) -> None:
+    read(repr(metadata).encode())
 
 
 @settings(max_examples=600, deadline=None)
@@ -180,15 +180,15 @@ def test_a_note_with_any_part_replaced_is_read_or_a_value_error(
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_note_with_any_bytes_replaced_is_read_or_a_value_error(data: st.DataObject) -> None:
-    note = bytearray(Note(np.dtype(RECORD), "mpsc", "name", Tuning()).to_bytes())
+    metadata = bytearray(Metadata(np.dtype(RECORD), "mpsc", "name", Tuning()).to_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
-        note[data.draw(st.integers(0, len(note) - 1))] = data.draw(st.integers(32, 126))
+        metadata[data.draw(st.integers(0, len(metadata) - 1))] = data.draw(st.integers(32, 126))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        read(bytes(note))
+        read(bytes(metadata))
 
 
-# What a note can tell.
+# What a metadata can tell.
 
 TOLD: dict[str, npt.DTypeLike] = {
     "number": "f8",
