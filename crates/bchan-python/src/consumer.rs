@@ -151,11 +151,11 @@ impl Consumer {
     }
 
     /// Has an eventfd written once there may be a message, unless there may be now: then true.
-    fn _arm_receive(&self, alarm: i32) -> PyResult<bool> {
+    fn _arm_receive(&self, waker: i32) -> PyResult<bool> {
         match &self.end {
-            End::Items(end) => end.handle.arm(|rx| rx.arm(alarm)),
-            End::Bytes(end) => end.handle.arm(|rx| rx.arm(alarm)),
-            End::Pickled(end) => end.arm(alarm),
+            End::Items(end) => end.handle.arm(|rx| rx.arm(waker)),
+            End::Bytes(end) => end.handle.arm(|rx| rx.arm(waker)),
+            End::Pickled(end) => end.arm(waker),
         }
     }
 
@@ -169,8 +169,8 @@ impl Consumer {
     }
 
     /// Takes back what `_arm_receive` did; harmless if there is nothing to take back.
-    fn _disarm_receive(&self, alarm: i32) {
-        each!(self, end => end.handle.disarm(alarm));
+    fn _disarm_receive(&self, waker: i32) {
+        each!(self, end => end.handle.disarm(waker));
     }
 
     /// Whether this handle was closed.

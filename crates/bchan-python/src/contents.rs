@@ -27,11 +27,11 @@ impl Contents {
         Py::new(py, Self { channel, is_object, made_in })
     }
 
-    /// Takes an alarm back, in the process that armed it: in the child of a fork the alarms may be locked
+    /// Takes a waker back, in the process that armed it: in the child of a fork the wakers may be locked
     /// by a thread that is not there, and whom it would wake is another process's.
-    pub(crate) fn disarm(&self, alarm: i32) {
+    pub(crate) fn disarm(&self, waker: i32) {
         if is_home(self.made_in) {
-            self.channel.disarm(alarm);
+            self.channel.disarm(waker);
         }
     }
 

@@ -25,8 +25,8 @@ pyo3::create_exception!(
     "Nothing more will come: the channel was closed, or its last producer was, and all is received."
 );
 
-/// An exception class, of which errors are made. PyO3's own way panics where there is no memory for the text, and
-/// ends the process if that is in a method of its own.
+/// An exception class, of which errors are made. PyO3's own way panics where there is no memory for the text,
+/// and ends the process if that is in a method of its own.
 pub(crate) trait Raise: PyTypeInfo {
     /// An error with this text, or of these arguments; with none if there is no memory for them.
     fn error(arguments: impl Make + Send + Sync + 'static) -> PyErr {
@@ -114,10 +114,10 @@ impl Unmet for ReceiveError {
     }
 }
 
-/// What `arm` told of an alarm, if it is not in vain.
-pub(crate) fn checked_alarm(is_ready: bool) -> PyResult<bool> {
+/// What `arm` told of a waker, if it is not in vain.
+pub(crate) fn checked_waker(is_ready: bool) -> PyResult<bool> {
     if !is_ready {
-        bchan::wait::check_alarms().map_err(|error| match error.kind() {
+        bchan::wait::check_wakers().map_err(|error| match error.kind() {
             io::ErrorKind::OutOfMemory => PyMemoryError::error("no memory for one more task that waits"),
             _ => PyRuntimeError::error(format!(
                 "can't start the thread that waits for other processes on behalf of event loops: {error}"

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::channel::Channel;
 use crate::contents::Contents;
-use crate::errors::{Closed, Raise, checked_alarm};
+use crate::errors::{Closed, Raise, checked_waker};
 use crate::guard::{Guard, InUse};
 use crate::memory::check;
 use crate::passing::Passable;
@@ -202,7 +202,7 @@ impl<H: Passable, O: Open> Handle<H, O> {
             return Ok(true);
         }
         let (_pass, inner) = self.enter()?;
-        checked_alarm(inner.core.as_mut().is_none_or(arm))
+        checked_waker(inner.core.as_mut().is_none_or(arm))
     }
 
     /// What `look` says: whether others must look who wait with this handle, for what the channel tells
@@ -214,8 +214,8 @@ impl<H: Passable, O: Open> Handle<H, O> {
     }
 
     /// Takes back what `arm` did; harmless if there is nothing to take back.
-    pub(crate) fn disarm(&self, alarm: i32) {
-        self.contents.get().disarm(alarm);
+    pub(crate) fn disarm(&self, waker: i32) {
+        self.contents.get().disarm(waker);
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "as PyO3 gives it")]

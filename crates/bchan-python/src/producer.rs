@@ -106,14 +106,14 @@ impl Producer {
     }
 
     /// Has an eventfd written once there may be space for the item, unless there may be now: then true.
-    #[pyo3(signature = (alarm, item=None))]
-    fn _arm_send(&self, alarm: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+    #[pyo3(signature = (waker, item=None))]
+    fn _arm_send(&self, waker: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         match &self.end {
             // All items need the same.
-            End::Items(end) => end.reserving.handle.arm(|tx| tx.arm(alarm)),
+            End::Items(end) => end.reserving.handle.arm(|tx| tx.arm(waker)),
             End::Frames(end) => {
                 let len = end.size_of(item.as_ref())?;
-                end.reserving.handle.arm(|tx| tx.arm(len, alarm))
+                end.reserving.handle.arm(|tx| tx.arm(len, waker))
             }
         }
     }
@@ -140,8 +140,8 @@ impl Producer {
     }
 
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.
-    fn _disarm_send(&self, alarm: i32) {
-        each!(self, end => end.reserving.handle.disarm(alarm));
+    fn _disarm_send(&self, waker: i32) {
+        each!(self, end => end.reserving.handle.disarm(waker));
     }
 
     /// Whether this handle was closed.

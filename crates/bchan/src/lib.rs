@@ -9,7 +9,7 @@
 //! | `sync` | std's atomics, or loom's under the model checker |
 //! | `layout` | every word that threads share, as `repr(C)`, and where it lies |
 //! | `memory` | the memory of one channel: the map, and the rings mapped twice |
-//! | [`wait`] | barrier, futex, event count, one thread at several events, spinning, alarms |
+//! | [`wait`] | barrier, futex, event count, one thread at several events, spinning, wakers |
 //! | [`process`] | which process this is, whether another lives, and being told when it dies |
 //! | `ring` | the lane, with one writer and one reader, and Vyukov's ring, which all share; frames in both |
 //! | [`channel`] | registry slots, producers, consumers, cases of a select, closing, counters |

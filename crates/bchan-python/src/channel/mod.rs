@@ -15,7 +15,7 @@ use pyo3::types::PyBytes;
 
 use crate::contents::Contents;
 use crate::detached::detached;
-use crate::errors::{Raise, checked_alarm, from_config, from_system, must_be};
+use crate::errors::{Raise, checked_waker, from_config, from_system, must_be};
 use crate::frames::sending::FrameOutlet;
 use crate::guard::{ANYWHERE, Access, check_process, generation};
 use crate::item::ItemType;
@@ -327,12 +327,12 @@ impl Channel {
     }
 
     /// Has an eventfd written once there may be space for the item, unless there may be now: then true.
-    #[pyo3(signature = (alarm, item=None))]
-    fn _arm_send(&self, alarm: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+    #[pyo3(signature = (waker, item=None))]
+    fn _arm_send(&self, waker: i32, item: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         check_process(self.made_in, "channel")?;
         match &self.frame_port {
-            Some(port) => checked_alarm(port.arm_space(self.size_of(item.as_ref())?, alarm)),
-            None => checked_alarm(self.port()?.arm_space(1, alarm)),
+            Some(port) => checked_waker(port.arm_space(self.size_of(item.as_ref())?, waker)),
+            None => checked_waker(self.port()?.arm_space(1, waker)),
         }
     }
 
@@ -347,22 +347,22 @@ impl Channel {
     }
 
     /// Takes back what `_arm_send` did; harmless if there is nothing to take back.
-    fn _disarm_send(&self, alarm: i32) {
-        self.contents.get().disarm(alarm);
+    fn _disarm_send(&self, waker: i32) {
+        self.contents.get().disarm(waker);
     }
 
     /// Has an eventfd written once there may be a message, unless there may be now: then true.
-    fn _arm_receive(&self, alarm: i32) -> PyResult<bool> {
+    fn _arm_receive(&self, waker: i32) -> PyResult<bool> {
         check_process(self.made_in, "channel")?;
         match &self.frame_port {
-            Some(port) => checked_alarm(port.arm_arrivals(alarm)),
-            None => checked_alarm(self.port()?.arm_arrivals(alarm)),
+            Some(port) => checked_waker(port.arm_arrivals(waker)),
+            None => checked_waker(self.port()?.arm_arrivals(waker)),
         }
     }
 
     /// Takes back what `_arm_receive` did; harmless if there is nothing to take back.
-    fn _disarm_receive(&self, alarm: i32) {
-        self.contents.get().disarm(alarm);
+    fn _disarm_receive(&self, waker: i32) {
+        self.contents.get().disarm(waker);
     }
 
     /// Whether the channel was closed.

@@ -14,7 +14,7 @@ use crate::arguments::Timeout;
 use crate::call::CallDeadline;
 use crate::channel::Channel;
 use crate::detached::Attached;
-use crate::errors::checked_alarm;
+use crate::errors::checked_waker;
 use crate::frames::ends::consumer_of;
 use crate::frames::lease;
 use crate::frames::sending::FrameCall;
@@ -56,9 +56,9 @@ impl Consumer {
         Ok(Self { handle: consumer_of(py, channel, token, Underway::default())? })
     }
 
-    pub(crate) fn arm(&self, alarm: i32) -> PyResult<bool> {
+    pub(crate) fn arm(&self, waker: i32) -> PyResult<bool> {
         let (_pass, inner) = self.handle.enter()?;
-        checked_alarm(!inner.open.list.is_empty() || inner.core.as_mut().is_none_or(|rx| rx.arm(alarm)))
+        checked_waker(!inner.open.list.is_empty() || inner.core.as_mut().is_none_or(|rx| rx.arm(waker)))
     }
 
     pub(crate) fn must_look(&self) -> bool {

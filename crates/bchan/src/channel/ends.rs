@@ -51,7 +51,7 @@ pub trait SendSlots {
 
     /// Has an eventfd written once `n` slots may be free or the channel is closed, unless that is so now:
     /// then true. [`Channel::disarm`](super::Channel::disarm) takes it back, before the eventfd is closed.
-    fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool;
+    fn arm_for_slots(&mut self, n: usize, waker: i32) -> bool;
 
     /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may
     /// be for something that the channel tells nobody.
@@ -110,7 +110,7 @@ pub trait ReceiveSlots {
 
     /// Has an eventfd written once there may be a message or the end, unless that is so now: then true.
     /// [`Channel::disarm`](super::Channel::disarm) takes it back, before the eventfd is closed.
-    fn arm(&mut self, alarm: i32) -> bool;
+    fn arm(&mut self, waker: i32) -> bool;
 
     /// Whether another task must look that waits with this handle, as one that waited with it leaves: it may
     /// be for something that the channel tells nobody.
@@ -229,8 +229,8 @@ impl<M: Message> SendSlots for Tx<M> {
         each_tx!(&mut self.0, tx => tx.wait_for_slots(n, deadline))
     }
 
-    fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool {
-        each_tx!(&mut self.0, tx => tx.arm_for_slots(n, alarm))
+    fn arm_for_slots(&mut self, n: usize, waker: i32) -> bool {
+        each_tx!(&mut self.0, tx => tx.arm_for_slots(n, waker))
     }
 
     fn must_look(&mut self) -> bool {
@@ -292,8 +292,8 @@ impl<M: Message> ReceiveSlots for Rx<M> {
         each_rx!(&mut self.0, rx => rx.wait_for_message(deadline))
     }
 
-    fn arm(&mut self, alarm: i32) -> bool {
-        each_rx!(&mut self.0, rx => rx.arm(alarm))
+    fn arm(&mut self, waker: i32) -> bool {
+        each_rx!(&mut self.0, rx => rx.arm(waker))
     }
 
     fn must_look(&mut self) -> bool {

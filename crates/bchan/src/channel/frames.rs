@@ -24,7 +24,8 @@ pub type FrameReceiver<P> = Receiver<P, Frames>;
 
 /// Sending messages of any length, through a [`FrameProducer`] or a [`FrameSender`].
 pub trait SendingFrames: SendSlots<Message = Frames> {
-    /// Claims room for a message of `len` bytes, at most [`max_len`](Self::max_len); `None` if there is not so much.
+    /// Claims room for a message of `len` bytes, at most [`max_len`](Self::max_len); `None` if there is not
+    /// so much.
     fn try_claim(&mut self, len: usize) -> Option<Room<'_, Self>>
     where
         Self: Sized,
@@ -75,8 +76,8 @@ pub trait SendingFrames: SendSlots<Message = Frames> {
 
     /// Has an eventfd written once there may be room for `len` bytes or the channel is closed; see
     /// [`arm_for_slots`](SendSlots::arm_for_slots).
-    fn arm(&mut self, len: usize, alarm: i32) -> bool {
-        self.arm_for_slots(slots_for(len), alarm)
+    fn arm(&mut self, len: usize, waker: i32) -> bool {
+        self.arm_for_slots(slots_for(len), waker)
     }
 
     /// The wait for room for `len` bytes or the closing, as one of several in

@@ -17,8 +17,8 @@ pub type Consumer = Rx<Items>;
 
 /// Sending items, through a registered [`Producer`] or a [`Sender`](super::Sender).
 pub trait Sending: SendSlots<Message = Items> {
-    /// Claims up to `wanted` slots (at least 1), as many as are free in one piece; `None` when there is none. What
-    /// was claimed and not yet committed is what one gets again.
+    /// Claims up to `wanted` slots (at least 1), as many as are free in one piece; `None` when there is none.
+    /// What was claimed and not yet committed is what one gets again.
     ///
     /// # Panics
     /// If `T` has not the channel's item size.
@@ -67,8 +67,8 @@ pub trait Sending: SendSlots<Message = Items> {
 
     /// Has an eventfd written once there may be space or the channel is closed; see
     /// [`arm_for_slots`](SendSlots::arm_for_slots).
-    fn arm(&mut self, alarm: i32) -> bool {
-        self.arm_for_slots(1, alarm)
+    fn arm(&mut self, waker: i32) -> bool {
+        self.arm_for_slots(1, waker)
     }
 
     /// The wait for space or the closing, as one of several in [`wait_for_any`](super::wait_for_any).
@@ -212,7 +212,8 @@ impl Sending for Producer {
 
 /// Receiving items, through a registered [`Consumer`] or a [`Receiver`](super::Receiver).
 pub trait Receiving: ReceiveSlots<Message = Items> {
-    /// Claims up to `wanted` messages (at least 1), as many as there are in one piece; `None` when there is none.
+    /// Claims up to `wanted` messages (at least 1), as many as there are in one piece; `None` when there is
+    /// none.
     ///
     /// # Panics
     /// If `T` has not the channel's item size.

@@ -40,7 +40,7 @@ use crate::process;
 use crate::ring::frames::Lengths;
 use crate::ring::vyukov::{Counts, Ring, Turns};
 use crate::sync::{Arc, Ordering};
-use crate::wait::{Alarms, Barrier, Broadcast, Event, Point, Reach, Tuning};
+use crate::wait::{Barrier, Broadcast, Event, Point, Reach, Tuning, Wakers};
 
 /// What every handle does with its place.
 macro_rules! handover_of {
@@ -199,21 +199,21 @@ struct Shared {
     barrier: Barrier,
     tuning: Tuning,
     turns: Turns,
-    alarms: Alarms,
+    wakers: Wakers,
     /// How many registry slots had been taken when this process last looked whom to watch.
     seatings_seen: std::sync::atomic::AtomicU64,
 }
 
 impl Shared {
     fn event<'a>(&'a self, words: &'a EventWords) -> Event<'a> {
-        Event { words, alarms: &self.alarms, reach: self.reach() }
+        Event { words, wakers: &self.wakers, reach: self.reach() }
     }
 
     /// Where those wait that want space: for one slot each, or for as many as their messages need.
     fn space<'a>(&'a self, words: &'a EventWords) -> Point<'a> {
         match self.is_framed() && self.is_ring() {
             true => {
-                Point::Broadcast(Broadcast { words, alarms: &self.alarms, reach: self.reach(), since: None })
+                Point::Broadcast(Broadcast { words, wakers: &self.wakers, reach: self.reach(), since: None })
             }
             false => Point::Event(self.event(words)),
         }
@@ -294,8 +294,8 @@ impl Channel {
 
     fn over(memory: Arc<Memory>, barrier: Barrier, tuning: Tuning, turns: Turns) -> Self {
         let seatings_seen = std::sync::atomic::AtomicU64::new(0);
-        let alarms = Alarms::of(&memory);
-        Self { shared: Arc::new(Shared { memory, barrier, tuning, turns, alarms, seatings_seen }) }
+        let wakers = Wakers::of(&memory);
+        Self { shared: Arc::new(Shared { memory, barrier, tuning, turns, wakers, seatings_seen }) }
     }
 
     /// Attaches to a channel that another process made, or this one, to wait there as `tuning` says.
@@ -479,8 +479,8 @@ impl Channel {
 
     /// Takes back what [`Sending::arm`] and [`ReceiveSlots::arm`] did with this eventfd, which may then be
     /// closed. It needs no handle: that may be in use, or gone.
-    pub fn disarm(&self, alarm: i32) {
-        self.shared.alarms.remove(alarm);
+    pub fn disarm(&self, waker: i32) {
+        self.shared.wakers.remove(waker);
         self.pass_on();
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use crate::memory::Memory;
 use crate::process;
 
-/// Threads that sleep there, or are about to, and alarms that are armed there.
+/// Threads that sleep there, or are about to, and wakers that are armed there.
 #[derive(Debug, Default)]
 #[cfg_attr(not(all(target_os = "linux", not(loom), not(feature = "portable"))), allow(dead_code))]
 pub(crate) struct Asleep {

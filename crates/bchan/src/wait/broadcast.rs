@@ -12,7 +12,7 @@
 //! | part | meaning | set by | cleared by |
 //! |---|---|---|---|
 //! | WAITING | somebody may wait in this round | `prepare` | `notify_all` |
-//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Alarms::remove`, with the last of them |
+//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Wakers::remove`, with the last of them |
 //! | round | how many rounds have ended | `notify_all` adds one | |
 //!
 //! # Memory ordering
@@ -22,11 +22,11 @@
 
 use std::time::Instant;
 
-use super::alarm::Line;
 use super::futex::{self, Parking, Reach, Waking};
 use super::interrupt::Sleep;
 use super::relay::{self, Until};
-use super::{Alarms, Deadline, Point, alarm};
+use super::waker::Line;
+use super::{Deadline, Point, Wakers, waker};
 use crate::layout::EventWords;
 use crate::process::kill_point;
 use crate::sync::Ordering;
@@ -50,7 +50,7 @@ impl Epoch {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Broadcast<'a> {
     pub(crate) words: &'a EventWords,
-    pub(crate) alarms: &'a Alarms,
+    pub(crate) wakers: &'a Wakers,
     /// Who may wait on it.
     pub(crate) reach: Reach,
     /// When the thread came that waits: tasks that came before it go first.
@@ -97,9 +97,9 @@ impl Broadcast<'_> {
     /// A thread is there first, as it is woken by the kernel itself. So it lets tasks go that were there
     /// before it, for a little, as they may need more than there is.
     pub(crate) fn let_go_first(self, deadline: Deadline) -> Waking {
-        let is_before = |since| self.alarms.has_one_from_before(self.line(), since);
+        let is_before = |since| self.wakers.has_one_from_before(self.line(), since);
         let has_to_wait = || self.since.is_some_and(is_before);
-        let soon = deadline.within(alarm::ON_ITS_WAY);
+        let soon = deadline.within(waker::ON_ITS_WAY);
         while has_to_wait() {
             let now = self.words.state.fetch_or(WAITING, Ordering::Relaxed) | WAITING;
             // Again: whoever left the line before that has told nobody.
@@ -133,12 +133,12 @@ impl Broadcast<'_> {
         }
     }
 
-    /// Has `alarm` written when its turn comes, in this round or a later one; see
+    /// Has `waker` written when its turn comes, in this round or a later one; see
     /// [`Event::arm`](super::Event::arm).
-    pub(crate) fn arm(self, alarm: i32) -> bool {
-        match &self.alarms.shared {
-            None => self.alarms.add(self.line(), alarm, 0),
-            Some(memory) => relay::guard(memory, self.words, alarm, || Until::Over(self.prepare())),
+    pub(crate) fn arm(self, waker: i32) -> bool {
+        match &self.wakers.shared {
+            None => self.wakers.add(self.line(), waker, 0),
+            Some(memory) => relay::guard(memory, self.words, waker, || Until::Over(self.prepare())),
         }
     }
 
@@ -156,13 +156,13 @@ impl Broadcast<'_> {
     /// after a `Barrier::light`.
     #[cold]
     pub(crate) fn notify(self) {
-        self.end_round(|| self.alarms.ring_in_order(self.line()));
+        self.end_round(|| self.wakers.ring_in_order(self.line()));
     }
 
     /// As [`notify`](Self::notify), for what is left by one that took something.
     #[cold]
     pub(crate) fn pass_on(self) {
-        if self.alarms.is_one_on_its_way(self.line()) {
+        if self.wakers.is_one_on_its_way(self.line()) {
             self.end_round(|| 0);
         } else {
             self.notify();
@@ -179,7 +179,7 @@ impl Broadcast<'_> {
     /// Lets all go on who wait.
     #[cold]
     pub(crate) fn notify_all(self) {
-        self.end_round(|| self.alarms.ring(self.line(), usize::MAX));
+        self.end_round(|| self.wakers.ring(self.line(), usize::MAX));
     }
 
     fn end_round(self, ring: impl FnOnce() -> usize) {

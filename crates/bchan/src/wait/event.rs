@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | waiting | threads that wait for a wake-up yet to come | `prepare` | `notify`; `cancel`, `leave` |
 //! | woken | wake-ups given and not yet taken | `notify` | `park`, `leave`; `cancel` if none is left waiting |
-//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Alarms::remove`, with the last of them |
+//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Wakers::remove`, with the last of them |
 //! | PATIENT | the one who waits looks again by itself soon, and need not be woken for a little | `prepare_patiently` | whatever ends a wait |
 //!
 //! A wake-up belongs to whichever waiter takes it first. Whoever took one, or may have taken one as it
@@ -25,12 +25,12 @@
 
 use std::time::Instant;
 
-use super::alarm::Line;
 use super::futex::{self, Parking};
 pub(crate) use super::futex::{Reach, Waking};
 use super::interrupt::Sleep;
 use super::relay::{self, Until};
-use super::{Alarms, Deadline, Point};
+use super::waker::Line;
+use super::{Deadline, Point, Wakers};
 use crate::layout::EventWords;
 use crate::process::kill_point;
 use crate::sync::Ordering;
@@ -65,7 +65,7 @@ enum Whom {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event<'a> {
     pub(crate) words: &'a EventWords,
-    pub(crate) alarms: &'a Alarms,
+    pub(crate) wakers: &'a Wakers,
     /// Who may wait on it.
     pub(crate) reach: Reach,
 }
@@ -185,15 +185,15 @@ impl Event<'_> {
         before.is_ok_and(|before| before & WOKEN_MASK > 0)
     }
 
-    /// Has `alarm` written when its turn comes; again after that if its owner found nothing, which keeps its
+    /// Has `waker` written when its turn comes; again after that if its owner found nothing, which keeps its
     /// place. The caller then passes `Barrier::heavy`, and looks again. Tells whether it may go on if there
     /// is something: false if that is for one before it, which was woken in vain.
-    pub(crate) fn arm(self, alarm: i32) -> bool {
-        let Some(memory) = &self.alarms.shared else {
+    pub(crate) fn arm(self, waker: i32) -> bool {
+        let Some(memory) = &self.wakers.shared else {
             let threads = self.words.state.load(Ordering::Relaxed) & WAITING_MASK;
-            return self.alarms.add(self.line(), alarm, threads);
+            return self.wakers.add(self.line(), waker, threads);
         };
-        relay::guard(memory, self.words, alarm, || {
+        relay::guard(memory, self.words, waker, || {
             self.prepare();
             Until::Woken
         })
@@ -203,7 +203,7 @@ impl Event<'_> {
         Line { words: self.words, flag: ALARM }
     }
 
-    /// Lets one go on who waits: a thread, or an event loop by its alarm. The caller has made its change, and
+    /// Lets one go on who waits: a thread, or an event loop by its waker. The caller has made its change, and
     /// then passed a full fence or seen [`has_waiters`](EventWords::has_waiters) after a `Barrier::light`.
     #[cold]
     pub(crate) fn notify(self) {
@@ -223,7 +223,7 @@ impl Event<'_> {
         // AcqRel, and a write that changes nothing: whoever takes the wake-up that is seen here does so after
         // it, and sees what is left.
         let is_one_woken = self.words.state.fetch_add(0, Ordering::AcqRel) & WOKEN_MASK != 0;
-        if !is_one_woken && !self.alarms.is_one_on_its_way(self.line()) {
+        if !is_one_woken && !self.wakers.is_one_on_its_way(self.line()) {
             self.wake(Whom::One);
         }
     }
@@ -261,11 +261,11 @@ impl Event<'_> {
     fn wake(self, whom: Whom) -> bool {
         let counters = &self.words.counters;
         let now = self.words.state.load(Ordering::Relaxed);
-        let is_alarms_turn =
-            whom == Whom::One && now & ALARM != 0 && self.alarms.is_turn(self.line(), now & WAITING_MASK);
+        let is_wakers_turn =
+            whom == Whom::One && now & ALARM != 0 && self.wakers.is_turn(self.line(), now & WAITING_MASK);
         let threads = |state: u32| match whom {
             Whom::All => state & WAITING_MASK,
-            Whom::One if is_alarms_turn => 0,
+            Whom::One if is_wakers_turn => 0,
             Whom::One => (state & WAITING_MASK).min(1),
         };
         let wake = |state: u32| {
@@ -286,10 +286,10 @@ impl Event<'_> {
         }
         if before & ALARM != 0 && (whom == Whom::All || threads(before) == 0) {
             let most = if whom == Whom::All { usize::MAX } else { 1 };
-            let written = self.alarms.ring(self.line(), most);
+            let written = self.wakers.ring(self.line(), most);
             counters.wakes.fetch_add(written as u64, Ordering::Relaxed);
             if written == 0 && whom == Whom::One {
-                // The alarms had gone: it is a thread's turn, if there is one. The flag is gone, too.
+                // The wakers had gone: it is a thread's turn, if there is one. The flag is gone, too.
                 return self.wake(whom);
             }
         }

@@ -1,18 +1,18 @@
 //! Ending a wait from another thread: the handle that waits was closed.
 //!
 //! The waiting thread says where it sleeps, under a lock, and looks there whether it was interrupted. Whoever
-//! interrupts it says so under the same lock, and then wakes it at its event until it has left: another thread
-//! that lines up at that moment may take the wake-up that was meant for it.
+//! interrupts it says so under the same lock, and then wakes it at its event until it has left: another
+//! thread that lines up at that moment may take the wake-up that was meant for it.
 
 use std::cell::Cell;
 use std::ptr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Alarms, Point, Reach};
+use super::{Point, Reach, Wakers};
 use crate::layout::EventWords;
 
-static NO_ALARMS: Alarms = Alarms::none();
+static NO_ALARMS: Wakers = Wakers::none();
 
 /// Where a thread sleeps.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,5 @@
 //! Waiting: spin a little, then park; nothing on the fast path of those who need not wait.
 
-mod alarm;
 mod asleep;
 mod barrier;
 mod broadcast;
@@ -16,9 +15,8 @@ mod retry_budget;
 pub(crate) mod several;
 mod spin;
 mod tuning;
+mod waker;
 
-pub(crate) use alarm::Alarms;
-pub use alarm::check_alarms;
 pub(crate) use asleep::{Asleep, Sleeper};
 pub use barrier::Barrier;
 pub(crate) use broadcast::Broadcast;
@@ -30,3 +28,5 @@ pub(crate) use point::Point;
 pub(crate) use retry_budget::RetryBudget;
 pub use spin::Spin;
 pub use tuning::{Tuning, WakePolicy};
+pub(crate) use waker::Wakers;
+pub use waker::check_wakers;

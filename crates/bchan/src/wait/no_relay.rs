@@ -36,7 +36,7 @@ pub(crate) fn look_out(_: &Arc<Memory>, _: Meet) {}
 
 pub(crate) fn dismiss_lookout(_: &Arc<Memory>) {}
 
-/// Alarms need no thread.
+/// Wakers need no thread.
 #[allow(clippy::unnecessary_wraps, reason = "there may be an error elsewhere")]
 pub(super) fn check() -> std::io::Result<()> {
     Ok(())

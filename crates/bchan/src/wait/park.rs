@@ -118,12 +118,12 @@ pub(crate) fn park_until<W: Waiter>(waiter: &mut W, deadline: Deadline) -> Resul
     }
 }
 
-/// Has `alarm` written once a look may say that it is over, unless it does now: then true. Not for what is
+/// Has `waker` written once a look may say that it is over, unless it does now: then true. Not for what is
 /// for one that came before and was woken in vain.
 #[cold]
-pub(crate) fn arm_until<W: Waiter>(waiter: &mut W, alarm: i32) -> bool {
+pub(crate) fn arm_until<W: Waiter>(waiter: &mut W, waker: i32) -> bool {
     loop {
-        let may_go_on = waiter.point().arm(alarm);
+        let may_go_on = waiter.point().arm(waker);
         waiter.prepared();
         // Forbids: as in `park_until`.
         waiter.barrier().heavy();

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::broadcast::{Broadcast, Epoch as Round};
 use super::event::{Event, Reach, Waking, has_wake_up};
 use super::futex::Parking;
-use super::{Alarms, Deadline};
+use super::{Deadline, Wakers};
 use crate::layout::EventWords;
 use crate::sync::Ordering;
 
@@ -73,11 +73,11 @@ impl<'a> Point<'a> {
         }
     }
 
-    /// Has `alarm` written when its turn comes; see [`Event::arm`].
-    pub(super) fn arm(self, alarm: i32) -> bool {
+    /// Has `waker` written when its turn comes; see [`Event::arm`].
+    pub(super) fn arm(self, waker: i32) -> bool {
         match self {
-            Self::Event(event) | Self::Patient(event) => event.arm(alarm),
-            Self::Broadcast(broadcast) => broadcast.arm(alarm),
+            Self::Event(event) | Self::Patient(event) => event.arm(waker),
+            Self::Broadcast(broadcast) => broadcast.arm(waker),
         }
     }
 
@@ -130,11 +130,11 @@ impl<'a> Point<'a> {
         }
     }
 
-    /// The same point for a thread that knows nothing of its alarms.
-    pub(super) fn at(words: &'a EventWords, alarms: &'a Alarms, reach: Reach, is_broadcast: bool) -> Self {
+    /// The same point for a thread that knows nothing of its wakers.
+    pub(super) fn at(words: &'a EventWords, wakers: &'a Wakers, reach: Reach, is_broadcast: bool) -> Self {
         match is_broadcast {
-            true => Self::Broadcast(Broadcast { words, alarms, reach, since: None }),
-            false => Self::Event(Event { words, alarms, reach }),
+            true => Self::Broadcast(Broadcast { words, wakers, reach, since: None }),
+            false => Self::Event(Event { words, wakers, reach }),
         }
     }
 

@@ -1,14 +1,14 @@
-//! Alarms of channels that processes share: an eventfd belongs to one process, and who wakes may be in
+//! Wakers of channels that processes share: an eventfd belongs to one process, and who wakes may be in
 //! another. So a thread of this process, the relay, waits in the loops' stead, as any thread does, and
-//! writes their alarms.
+//! writes their wakers.
 //!
 //! One relay waits at up to 127 events; more are made as they are needed. A relay is there only while an
-//! alarm is armed. While this process forks it stands still: a fork takes one thread along.
+//! waker is armed. While this process forks it stands still: a fork takes one thread along.
 //!
-//! All alarms at one event are with one relay, in the order in which they came: as beside a channel of one
-//! process ([`Alarms`]), an alarm keeps its place until it is forgotten, and the first is woken first.
+//! All wakers at one event are with one relay, in the order in which they came: as beside a channel of one
+//! process ([`Wakers`]), a waker keeps its place until it is forgotten, and the first is woken first.
 //!
-//! A relay is also the *lookout* for channels at which threads of this process sleep, or alarms are armed: it
+//! A relay is also the *lookout* for channels at which threads of this process sleep, or wakers are armed: it
 //! waits for newcomers there, and has them watched, without waking those who wait in line.
 
 use std::cell::Cell;
@@ -18,11 +18,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::alarm::Turn;
 use super::broadcast::Epoch;
 use super::event::has_wake_up;
 use super::futex::{self, Parking, Reach};
-use super::{Alarms, Broadcast, Event, alarm};
+use super::waker::Turn;
+use super::{Broadcast, Event, Wakers, waker};
 use crate::layout::EventWords;
 use crate::memory::Memory;
 use crate::sync::{Arc, FutexWord};
@@ -36,11 +36,11 @@ pub(super) enum Until {
     Over(Epoch),
 }
 
-/// An alarm, and the event that it is armed for.
+/// A waker, and the event that it is armed for.
 struct Guarded {
     words: *const EventWords,
     until: Until,
-    alarm: i32,
+    waker: i32,
     turn: Turn,
     /// Keeps the words where they are.
     memory: Arc<Memory>,
@@ -49,7 +49,7 @@ struct Guarded {
 // SAFETY: the words are atomics, and `memory` keeps them.
 unsafe impl Send for Guarded {}
 
-static NO_ALARMS: Alarms = Alarms::none();
+static NO_ALARMS: Wakers = Wakers::none();
 
 thread_local! {
     /// Whether this thread is a relay.
@@ -63,14 +63,14 @@ impl Guarded {
     }
 
     fn event(&self) -> Event<'_> {
-        Event { words: self.words(), alarms: &NO_ALARMS, reach: Reach::Machine }
+        Event { words: self.words(), wakers: &NO_ALARMS, reach: Reach::Machine }
     }
 
     fn broadcast(&self) -> Broadcast<'_> {
-        Broadcast { words: self.words(), alarms: &NO_ALARMS, reach: Reach::Machine, since: None }
+        Broadcast { words: self.words(), wakers: &NO_ALARMS, reach: Reach::Machine, since: None }
     }
 
-    /// Whether it is time to write the alarm.
+    /// Whether it is time to write the waker.
     fn is_due(&self, state: u32) -> bool {
         match self.until {
             Until::Woken => has_wake_up(state),
@@ -92,10 +92,10 @@ impl Guarded {
     }
 
     fn wake(&mut self) {
-        // The wake-up was for the loop, and goes with the alarm.
+        // The wake-up was for the loop, and goes with the waker.
         self.leave();
         self.turn.wake();
-        alarm::write(self.alarm);
+        waker::write(self.waker);
     }
 }
 
@@ -126,7 +126,7 @@ impl Lookout {
 /// Words that a relay waits to see changed; the memory keeps them.
 type Watched = (Arc<Memory>, *const FutexWord, u32);
 
-/// The alarms and lookouts of one thread.
+/// The wakers and lookouts of one thread.
 #[derive(Default)]
 struct Relay {
     guarded: Vec<Guarded>,
@@ -174,7 +174,7 @@ impl Relay {
         (due, watched)
     }
 
-    /// Writes the alarms whose turn it is; gives the events of the others, with the states that they wait to
+    /// Writes the wakers whose turn it is; gives the events of the others, with the states that they wait to
     /// see changed.
     fn look(&mut self) -> Vec<Watched> {
         let mut parkings: Vec<Watched> = Vec::new();
@@ -195,7 +195,7 @@ impl Relay {
         parkings
     }
 
-    /// Whether an alarm that is due may be written now. Of those that wait for the end of a round one is, and
+    /// Whether a waker that is due may be written now. Of those that wait for the end of a round one is, and
     /// the others wait for the end of the next.
     fn goes_next(&mut self, n: usize) -> bool {
         let words = self.guarded[n].words;
@@ -318,7 +318,7 @@ impl Relays {
         Ok(())
     }
 
-    /// Sees to it that each alarm has a relay.
+    /// Sees to it that each waker has a relay.
     fn post_all(&'static self, lists: &mut [Relay]) -> io::Result<()> {
         for number in 0..lists.len() {
             if !lists[number].is_idle() {
@@ -329,18 +329,18 @@ impl Relays {
     }
 }
 
-/// Sees to it that there is a thread that will write the alarms.
+/// Sees to it that there is a thread that will write the wakers.
 pub(super) fn check() -> io::Result<()> {
     relays().map_or(Ok(()), |relays| relays.post_all(&mut relays.lists()))
 }
 
-/// Has `alarm` written when those words say so; again, at its old place, if it was. `prepare` says at the
+/// Has `waker` written when those words say so; again, at its old place, if it was. `prepare` says at the
 /// event that somebody waits. Tells whether its owner may go on if it finds something: false if one before it
 /// in the line was woken in vain.
 pub(super) fn guard(
     memory: &Arc<Memory>,
     words: &EventWords,
-    alarm: i32,
+    waker: i32,
     prepare: impl FnOnce() -> Until,
 ) -> bool {
     let relays = make_relays();
@@ -352,9 +352,9 @@ pub(super) fn guard(
         lists.push(Relay::default());
     }
     let guarded = &mut lists[number].guarded;
-    let place = guarded.iter().position(|it| it.is_at(words) && it.alarm == alarm).unwrap_or(guarded.len());
+    let place = guarded.iter().position(|it| it.is_at(words) && it.waker == waker).unwrap_or(guarded.len());
     let may_look = !guarded[..place].iter().any(|it| it.is_at(words) && it.turn.has_precedence());
-    if place == guarded.len() && !alarm::has_room(guarded) {
+    if place == guarded.len() && !waker::has_room(guarded) {
         return false;
     }
     match guarded.get_mut(place) {
@@ -366,10 +366,10 @@ pub(super) fn guard(
         None => {
             memory.asleep.enter();
             let (until, turn, memory) = (prepare(), Turn::last(), memory.clone());
-            guarded.push(Guarded { words, until, alarm, turn, memory });
+            guarded.push(Guarded { words, until, waker, turn, memory });
         }
     }
-    // Whoever armed it asks `check_alarms` whether that went well.
+    // Whoever armed it asks `check_wakers` whether that went well.
     let _ = relays.post(&mut lists, number);
     drop(lists);
     relays.give_orders();
@@ -434,11 +434,11 @@ pub(crate) fn dismiss_lookout(memory: &Arc<Memory>) {
     }
 }
 
-/// Forgets an alarm of a channel, whatever it is armed for. After that it may be closed.
-pub(super) fn forget(memory: &Arc<Memory>, alarm: i32) {
+/// Forgets a waker of a channel, whatever it is armed for. After that it may be closed.
+pub(super) fn forget(memory: &Arc<Memory>, waker: i32) {
     let Some(relays) = relays() else { return };
     let mut lists = relays.lists();
-    let is_it = |it: &mut Guarded| it.alarm == alarm && Arc::ptr_eq(&it.memory, memory);
+    let is_it = |it: &mut Guarded| it.waker == waker && Arc::ptr_eq(&it.memory, memory);
     let forgotten: Vec<_> = lists.iter_mut().flat_map(|relay| relay.guarded.extract_if(.., is_it)).collect();
     for guarded in &forgotten {
         guarded.leave();
@@ -453,7 +453,7 @@ pub(super) fn forget(memory: &Arc<Memory>, alarm: i32) {
     }
 }
 
-/// Whether the owner of an alarm of this process was woken a moment ago at the event, and will look.
+/// Whether the owner of a waker of this process was woken a moment ago at the event, and will look.
 pub(super) fn is_one_on_its_way(words: *const EventWords) -> bool {
     any_turn(words, Turn::is_on_its_way)
 }
@@ -495,7 +495,7 @@ pub(crate) fn resume() {
         return;
     }
     // Their owners arm them again, and are told then.
-    lists.iter().flat_map(|relay| &relay.guarded).for_each(|guarded| alarm::write(guarded.alarm));
+    lists.iter().flat_map(|relay| &relay.guarded).for_each(|guarded| waker::write(guarded.waker));
     let lookouts = || lists.iter().flat_map(|relay| &relay.lookouts);
     lookouts().for_each(Lookout::give_up);
     let meets: Vec<_> = lookouts().map(|lookout| lookout.meet.clone()).collect();
@@ -503,7 +503,7 @@ pub(crate) fn resume() {
     meets.iter().for_each(|meet| meet());
 }
 
-/// In the child of a fork: its parent's alarms are not its own. Nothing is freed, as a lock may be held
+/// In the child of a fork: its parent's wakers are not its own. Nothing is freed, as a lock may be held
 /// for ever.
 pub(crate) fn inherit_nothing() {
     SENTRIES.store(std::ptr::null_mut(), Ordering::Release);

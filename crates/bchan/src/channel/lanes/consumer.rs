@@ -358,8 +358,8 @@ impl<M: Message> ReceiveSlots for Consumer<M> {
         outcome
     }
 
-    fn arm(&mut self, alarm: i32) -> bool {
-        M::is_open(self.open) || arm_until(&mut ForMessage(self), alarm)
+    fn arm(&mut self, waker: i32) -> bool {
+        M::is_open(self.open) || arm_until(&mut ForMessage(self), waker)
     }
 
     /// The one that leaves has had lanes watched, which do not ring then.

@@ -235,8 +235,8 @@ impl<M: Message> SendSlots for Producer<M> {
         outcome
     }
 
-    fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool {
-        arm_until(&mut ForSpace::new(self, n), alarm)
+    fn arm_for_slots(&mut self, n: usize, waker: i32) -> bool {
+        arm_until(&mut ForSpace::new(self, n), waker)
     }
 
     fn must_look(&mut self) -> bool {

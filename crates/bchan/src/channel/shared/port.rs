@@ -367,15 +367,15 @@ impl<M: Message> Port<M> {
         wait_until(&mut waiter, spin, &self.shared.tuning, deadline, park_until)
     }
 
-    /// Has `alarm` written when there may be space, for one item or for a frame of `size` bytes, unless there
+    /// Has `waker` written when there may be space, for one item or for a frame of `size` bytes, unless there
     /// is now: then true.
-    pub fn arm_space(&self, size: usize, alarm: i32) -> bool {
-        arm_until(&mut self.for_space(M::slots_for(size)), alarm)
+    pub fn arm_space(&self, size: usize, waker: i32) -> bool {
+        arm_until(&mut self.for_space(M::slots_for(size)), waker)
     }
 
-    /// Has `alarm` written when there is a message, unless there is now: then true.
-    pub fn arm_arrivals(&self, alarm: i32) -> bool {
-        arm_until(&mut self.for_arrivals(false), alarm)
+    /// Has `waker` written when there is a message, unless there is now: then true.
+    pub fn arm_arrivals(&self, waker: i32) -> bool {
+        arm_until(&mut self.for_arrivals(false), waker)
     }
 
     /// Counts claimed slots as reserved, until they are counted out by `-n`.

@@ -127,8 +127,8 @@ impl<P: Borrow<Port<M>>, M: Message> ReceiveSlots for Receiver<P, M> {
         self.port.borrow().wait_for_message(&mut self.spin, deadline)
     }
 
-    fn arm(&mut self, alarm: i32) -> bool {
-        arm_until(&mut self.port().for_arrivals(self.open.len > 0), alarm)
+    fn arm(&mut self, waker: i32) -> bool {
+        arm_until(&mut self.port().for_arrivals(self.open.len > 0), waker)
     }
 
     fn case(&mut self) -> Case<'_> {

@@ -124,8 +124,8 @@ impl<P: Borrow<Port<M>>, M: Message> SendSlots for Sender<P, M> {
         wait_until(&mut waiter, &mut self.spin, &port.shared.tuning, deadline, park)
     }
 
-    fn arm_for_slots(&mut self, n: usize, alarm: i32) -> bool {
-        arm_until(&mut self.port().for_space(n), alarm)
+    fn arm_for_slots(&mut self, n: usize, waker: i32) -> bool {
+        arm_until(&mut self.port().for_space(n), waker)
     }
 
     fn case_for_slots(&mut self, n: usize) -> Case<'_> {

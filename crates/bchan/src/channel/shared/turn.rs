@@ -4,7 +4,7 @@
 //! *turn*, and waits until there is as much room as it needs. The others stand in a line, asleep at an event.
 //! Whoever makes room wakes the thread that has the turn; if none has, it offers the turn to the first in the
 //! line. So each turn takes one wake-up, and a small frame waits behind a large one. Tasks have a line of
-//! their own, see `wait::alarm`.
+//! their own, see `wait::waker`.
 //!
 //! | the word `turn` | meaning | set by |
 //! |---|---|---|

@@ -1,16 +1,16 @@
-//! Alarms: eventfds that wake an event loop, or a thread that waits for more events than it can park at.
+//! Wakers: eventfds that wake an event loop, or a thread that waits for more events than it can park at.
 //!
-//! An alarm is armed while its owner has nothing to do, and written once: messages that come while
+//! A waker is armed while its owner has nothing to do, and written once: messages that come while
 //! the owner is busy cost nothing. It belongs to this process, so it lives beside the channel's memory
 //! and not in it. Where other processes share that, they could not find it: see `relay`.
 //!
 //! # Turns
-//! First come, first served. An alarm keeps its place from the first [`add`](Alarms::add) to
-//! [`remove`](Alarms::remove), also once it was written: its owner takes its message first, and only then
-//! leaves the line. An owner that was woken in vain, because a newcomer was faster, adds its alarm again at
+//! First come, first served. A waker keeps its place from the first [`add`](Wakers::add) to
+//! [`remove`](Wakers::remove), also once it was written: its owner takes its message first, and only then
+//! leaves the line. An owner that was woken in vain, because a newcomer was faster, adds its waker again at
 //! its old place, and is then *passed over*: newcomers line up behind it, whatever they would find.
 //!
-//! Threads wait in a line of their own, the kernel's. Each alarm knows how many of them came before it.
+//! Threads wait in a line of their own, the kernel's. Each waker knows how many of them came before it.
 
 use std::cell::Cell;
 use std::io;
@@ -22,13 +22,13 @@ use crate::layout::EventWords;
 use crate::memory::Memory;
 use crate::sync::{Arc, Ordering};
 
-/// How long the owner of a written alarm counts as on its way: its event loop may be busy, or have ended.
+/// How long the owner of a written waker counts as on its way: its event loop may be busy, or have ended.
 ///
 /// A heuristic, with two costs. An owner that never looks holds those behind it up for so long, once. One
 /// whose loop is busy for longer loses its precedence, and a newcomer may be served before it.
 pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
-/// Where the owner of an alarm stands in a line.
+/// Where the owner of a waker stands in a line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
     /// When it lined up.
@@ -74,12 +74,12 @@ impl Turn {
     }
 }
 
-/// The line of the alarms at one event.
+/// The line of the wakers at one event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line<'a> {
-    /// In the memory of the channel whose alarms they are.
+    /// In the memory of the channel whose wakers they are.
     pub(super) words: &'a EventWords,
-    /// What says in its state that an alarm is asleep.
+    /// What says in its state that a waker is asleep.
     pub(super) flag: u32,
 }
 
@@ -94,23 +94,23 @@ impl Line<'_> {
     }
 }
 
-/// An alarm at an event.
+/// A waker at an event.
 #[derive(Debug)]
 struct Armed {
     words: *const EventWords,
     flag: u32,
-    alarm: i32,
+    waker: i32,
     turn: Turn,
     /// Threads that wait at the event and came before it, at most.
     threads_before: u32,
 }
 
-// SAFETY: the words are atomics in the memory of the channel, which outlives its alarms.
+// SAFETY: the words are atomics in the memory of the channel, which outlives its wakers.
 unsafe impl Send for Armed {}
 
 impl Armed {
     fn line(&self) -> Line<'_> {
-        // SAFETY: the channel's memory outlives its alarms.
+        // SAFETY: the channel's memory outlives its wakers.
         Line { words: unsafe { &*self.words }, flag: self.flag }
     }
 
@@ -123,15 +123,15 @@ impl Armed {
     }
 }
 
-/// The alarms of a channel that are armed, oldest first.
+/// The wakers of a channel that are armed, oldest first.
 #[derive(Debug)]
-pub(crate) struct Alarms {
+pub(crate) struct Wakers {
     armed: Mutex<Vec<Armed>>,
     /// The channel's memory, if processes share it.
     pub(super) shared: Option<Arc<Memory>>,
 }
 
-impl Alarms {
+impl Wakers {
     pub(crate) const fn none() -> Self {
         Self { armed: Mutex::new(Vec::new()), shared: None }
     }
@@ -140,11 +140,11 @@ impl Alarms {
         Self { shared: memory.is_shared().then(|| memory.clone()), ..Self::none() }
     }
 
-    /// Puts an alarm at the end of a line, or has it sleep again at its place. Tells whether it may look:
+    /// Puts a waker at the end of a line, or has it sleep again at its place. Tells whether it may look:
     /// false if one before it has precedence.
-    pub(super) fn add(&self, line: Line<'_>, alarm: i32, threads_before: u32) -> bool {
+    pub(super) fn add(&self, line: Line<'_>, waker: i32, threads_before: u32) -> bool {
         let mut armed = self.armed();
-        let place = armed.iter().position(|it| it.is_in(line) && it.alarm == alarm);
+        let place = armed.iter().position(|it| it.is_in(line) && it.waker == waker);
         if place.is_none() && !has_room(&mut armed) {
             return false;
         }
@@ -152,7 +152,7 @@ impl Alarms {
             Some(place) => armed[place].turn.was_in_vain(),
             None => {
                 let Line { words, flag } = line;
-                armed.push(Armed { words, flag, alarm, turn: Turn::last(), threads_before });
+                armed.push(Armed { words, flag, waker, turn: Turn::last(), threads_before });
             }
         }
         line.set_flag();
@@ -160,17 +160,17 @@ impl Alarms {
         !before.iter().any(|it| it.is_in(line) && it.turn.has_precedence())
     }
 
-    /// Forgets an alarm, whatever it is armed for. After that it may be closed.
-    pub(crate) fn remove(&self, alarm: i32) {
+    /// Forgets a waker, whatever it is armed for. After that it may be closed.
+    pub(crate) fn remove(&self, waker: i32) {
         if let Some(memory) = &self.shared {
-            return relay::forget(memory, alarm);
+            return relay::forget(memory, waker);
         }
         let mut armed = self.armed();
-        let left: Vec<_> = armed.extract_if(.., |it| it.alarm == alarm).collect();
+        let left: Vec<_> = armed.extract_if(.., |it| it.waker == waker).collect();
         left.iter().for_each(|it| clear_if_none_sleeps(&armed, it.line()));
     }
 
-    /// Whether it is an alarm's turn, before that of the `threads` which wait at the event. If not, one of
+    /// Whether it is a waker's turn, before that of the `threads` which wait at the event. If not, one of
     /// them is about to be woken.
     pub(super) fn is_turn(&self, line: Line<'_>, threads: u32) -> bool {
         let mut armed = self.armed();
@@ -185,7 +185,7 @@ impl Alarms {
         false
     }
 
-    /// Writes the oldest `most` alarms of a line that sleep; tells how many there were.
+    /// Writes the oldest `most` wakers of a line that sleep; tells how many there were.
     ///
     /// They are written under the lock, so that none is closed meanwhile: its owner removes it first.
     pub(super) fn ring(&self, line: Line<'_>, most: usize) -> usize {
@@ -203,7 +203,7 @@ impl Alarms {
         }
     }
 
-    /// Whether the owner of an alarm was woken a moment ago, and will look.
+    /// Whether the owner of a waker was woken a moment ago, and will look.
     pub(super) fn is_one_on_its_way(&self, line: Line<'_>) -> bool {
         match &self.shared {
             Some(_) => relay::is_one_on_its_way(line.words),
@@ -225,24 +225,24 @@ impl Alarms {
 }
 
 thread_local! {
-    /// Whether there was no memory for the alarm that this thread armed last.
+    /// Whether there was no memory for the waker that this thread armed last.
     static IS_SHORT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes room in a list of alarms for one more; if there is none, that is told by [`check_alarms`].
-pub(super) fn has_room<T>(alarms: &mut Vec<T>) -> bool {
-    let has_room = alarms.try_reserve(1).is_ok();
+/// Makes room in a list of wakers for one more; if there is none, that is told by [`check_wakers`].
+pub(super) fn has_room<T>(wakers: &mut Vec<T>) -> bool {
+    let has_room = wakers.try_reserve(1).is_ok();
     if !has_room {
         IS_SHORT.set(true);
     }
     has_room
 }
 
-/// To be called after an alarm was armed, by the thread that did: sees to it that it will be written.
+/// To be called after a waker was armed, by the thread that did: sees to it that it will be written.
 ///
 /// # Errors
-/// No memory for it, or what the system says if it gives no thread. Then the alarm is to be disarmed.
-pub fn check_alarms() -> io::Result<()> {
+/// No memory for it, or what the system says if it gives no thread. Then the waker is to be disarmed.
+pub fn check_wakers() -> io::Result<()> {
     match IS_SHORT.take() {
         true => Err(io::ErrorKind::OutOfMemory.into()),
         false => relay::check(),
@@ -253,14 +253,14 @@ fn ring(armed: &mut [Armed], line: Line<'_>, most: usize) -> usize {
     let mut written = 0;
     for it in armed.iter_mut().filter(|it| it.sleeps_in(line)).take(most) {
         it.turn.wake();
-        write(it.alarm);
+        write(it.waker);
         written += 1;
     }
     clear_if_none_sleeps(armed, line);
     written
 }
 
-/// Takes the flag away with the last alarm that sleeps.
+/// Takes the flag away with the last waker that sleeps.
 fn clear_if_none_sleeps(armed: &[Armed], line: Line<'_>) {
     if !armed.iter().any(|it| it.sleeps_in(line)) {
         line.clear_flag();
@@ -269,13 +269,13 @@ fn clear_if_none_sleeps(armed: &[Armed], line: Line<'_>) {
 
 /// Makes an eventfd (or a pipe's end) readable. One that is full is readable already.
 #[cfg(unix)]
-pub(super) fn write(alarm: i32) {
+pub(super) fn write(waker: i32) {
     // SAFETY: its owner keeps it open while it is armed.
-    let alarm = unsafe { std::os::fd::BorrowedFd::borrow_raw(alarm) };
-    let _ = rustix::io::write(alarm, &1_u64.to_ne_bytes());
+    let waker = unsafe { std::os::fd::BorrowedFd::borrow_raw(waker) };
+    let _ = rustix::io::write(waker, &1_u64.to_ne_bytes());
 }
 
 #[cfg(not(unix))]
 fn write(_alarm: i32) {
-    unreachable!("there are no alarms here");
+    unreachable!("there are no wakers here");
 }
