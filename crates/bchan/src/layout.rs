@@ -387,7 +387,7 @@ pub(crate) struct SharedHeader {
     pub(crate) given_back: Apart<AtomicU64>,
     /// Producers wait here for space.
     pub(crate) space: EventWords,
-    /// Which thread has the turn to wait there, of those that send frames; see `channel::shared::turn`.
+    /// Which thread has the turn to wait there, of those that send frames; see `channel::mpmc::turn`.
     pub(crate) turn: Apart<AtomicU64>,
     /// The others stand in line here.
     pub(crate) line: EventWords,

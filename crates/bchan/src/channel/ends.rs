@@ -4,7 +4,7 @@
 use super::cases::Case;
 use super::message::{Message, Word};
 use super::registry_slots::Place;
-use super::{lanes, shared};
+use super::{lanes, mpmc};
 use crate::error::{ReceiveError, SendError};
 use crate::wait::Deadline;
 
@@ -132,7 +132,7 @@ pub struct Tx<M: Message>(pub(super) SendingEnd<M>);
 #[derive(Debug)]
 pub(super) enum SendingEnd<M: Message> {
     Lane(lanes::Producer<M>),
-    Shared(shared::Producer<M>),
+    Mpmc(mpmc::Producer<M>),
 }
 
 /// A consumer's handle. Dropping it gives the place to the next one, who goes on where it was.
@@ -143,7 +143,7 @@ pub struct Rx<M: Message>(pub(super) ReceivingEnd<M>);
 #[allow(clippy::large_enum_variant, reason = "each call on a shared ring would go through the box")]
 pub(super) enum ReceivingEnd<M: Message> {
     Lanes(Box<lanes::Consumer<M>>),
-    Shared(shared::Consumer<M>),
+    Mpmc(mpmc::Consumer<M>),
 }
 
 /// Calls the same on either end that sends.
@@ -151,7 +151,7 @@ macro_rules! each_tx {
     ($this:expr, $tx:ident => $call:expr) => {
         match $this {
             SendingEnd::Lane($tx) => $call,
-            SendingEnd::Shared(crate::channel::shared::Producer { sender: $tx, .. }) => $call,
+            SendingEnd::Mpmc(crate::channel::mpmc::Producer { sender: $tx, .. }) => $call,
         }
     };
 }
@@ -162,7 +162,7 @@ macro_rules! each_rx {
     ($this:expr, $rx:ident => $call:expr) => {
         match $this {
             ReceivingEnd::Lanes($rx) => $call,
-            ReceivingEnd::Shared(crate::channel::shared::Consumer { receiver: $rx, .. }) => $call,
+            ReceivingEnd::Mpmc(crate::channel::mpmc::Consumer { receiver: $rx, .. }) => $call,
         }
     };
 }
@@ -175,7 +175,7 @@ impl<M: Message> Tx<M> {
     fn place(&mut self) -> &mut Place {
         match &mut self.0 {
             SendingEnd::Lane(handle) => &mut handle.place,
-            SendingEnd::Shared(handle) => &mut handle.place,
+            SendingEnd::Mpmc(handle) => &mut handle.place,
         }
     }
 }
@@ -184,7 +184,7 @@ impl<M: Message> Rx<M> {
     pub(super) fn place(&mut self) -> &mut Place {
         match &mut self.0 {
             ReceivingEnd::Lanes(handle) => &mut handle.place,
-            ReceivingEnd::Shared(handle) => &mut handle.place,
+            ReceivingEnd::Mpmc(handle) => &mut handle.place,
         }
     }
 }

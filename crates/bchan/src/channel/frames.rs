@@ -4,7 +4,7 @@ use super::cases::Case;
 use super::claims::{ClaimedFrame, Room};
 use super::ends::{ReceiveSlots, Rx, SendSlots, SendingEnd, Tx, each_tx};
 use super::message::{Frames, Word};
-use super::shared::{Port, Receiver, Sender};
+use super::mpmc::{Port, Receiver, Sender};
 use crate::error::{ReceiveError, SendError};
 use crate::layout::FRAME_SLOT;
 use crate::process::kill_point;

@@ -10,10 +10,10 @@ mod handover;
 mod items;
 mod lanes;
 mod message;
+mod mpmc;
 mod plain;
 mod registry;
 mod registry_slots;
-mod shared;
 
 pub use cases::{Case, Woken, most_cases, wait_for_any};
 pub use claims::{ClaimedFrame, Messages, Room, Slots};
@@ -25,9 +25,9 @@ pub use frames::{
 pub use handover::Handover;
 pub use items::{Consumer, Producer, Receiving, Sending};
 pub use message::{Frames, Items, Message};
+pub use mpmc::{Port, Receiver, Sender};
 pub use plain::Plain;
 pub use registry_slots::{Participant, Token, has_unused_handles};
-pub use shared::{Port, Receiver, Sender};
 
 use std::time::Duration;
 
@@ -393,7 +393,7 @@ impl Channel {
 
     fn tx_at<M: Message>(&self, place: Place) -> Tx<M> {
         Tx(match self.shared.is_ring() {
-            true => SendingEnd::Shared(shared::Producer::at(place, &self.shared)),
+            true => SendingEnd::Mpmc(mpmc::Producer::at(place, &self.shared)),
             false => SendingEnd::Lane(lanes::Producer::at(place, &self.shared)),
         })
     }
@@ -435,7 +435,7 @@ impl Channel {
 
     fn rx_at<M: Message>(&self, place: Place) -> Result<Rx<M>, HandleError> {
         Ok(Rx(match self.shared.is_ring() {
-            true => ReceivingEnd::Shared(shared::Consumer::at(place, &self.shared)),
+            true => ReceivingEnd::Mpmc(mpmc::Consumer::at(place, &self.shared)),
             false => ReceivingEnd::Lanes(Box::new(lanes::Consumer::at(place, &self.shared)?)),
         }))
     }

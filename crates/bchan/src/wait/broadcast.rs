@@ -4,7 +4,7 @@
 //! as long as one is as good as another. Where one needs a single slot and another a hundred, the wrong one
 //! could take it, find too little, and leave the right one asleep. So here nobody takes anything: a round
 //! ends for all threads that wait in it, which are few: those that send take turns to wait here, see
-//! `channel::shared::turn`, those that select come as they like. Tasks wait in a line beside it, and the
+//! `channel::mpmc::turn`, those that select come as they like. Tasks wait in a line beside it, and the
 //! first of them is woken, and those behind it once that has been served.
 //!
 //! The state, in the words of an event:

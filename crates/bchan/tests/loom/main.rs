@@ -29,9 +29,9 @@ mod death;
 mod frames;
 mod frames_death;
 mod lane;
+mod mpmc;
 mod registration;
 mod several;
-mod shared;
 mod termination;
 mod waiting;
 
