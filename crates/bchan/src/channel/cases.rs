@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Channel, Shared};
+use super::{Channel, ChannelState};
 use crate::error::WaitError;
 use crate::sync::Arc;
 use crate::wait::several::{self, AnyWaiter};
@@ -11,11 +11,11 @@ use crate::wait::{Deadline, Waiter};
 /// What one handle waits for beside others, in [`wait_for_any`].
 pub struct Case<'a> {
     waiter: Box<dyn AnyWaiter + Send + 'a>,
-    shared: Arc<Shared>,
+    shared: Arc<ChannelState>,
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(shared: &Arc<Shared>, waiter: impl Waiter + Send + 'a) -> Self {
+    pub(super) fn new(shared: &Arc<ChannelState>, waiter: impl Waiter + Send + 'a) -> Self {
         Self { waiter: Box::new(waiter), shared: shared.clone() }
     }
 }

@@ -189,12 +189,12 @@ pub struct Stats {
 /// A bounded channel. Clones are the same channel.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    shared: Arc<Shared>,
+    shared: Arc<ChannelState>,
 }
 
 /// What a channel and its handles have in common.
 #[derive(Debug)]
-struct Shared {
+struct ChannelState {
     memory: Arc<Memory>,
     barrier: Barrier,
     tuning: Tuning,
@@ -204,7 +204,7 @@ struct Shared {
     seatings_seen: std::sync::atomic::AtomicU64,
 }
 
-impl Shared {
+impl ChannelState {
     fn event<'a>(&'a self, words: &'a EventWords) -> Event<'a> {
         Event { words, wakers: &self.wakers, reach: self.reach() }
     }
@@ -295,7 +295,7 @@ impl Channel {
     fn over(memory: Arc<Memory>, barrier: Barrier, tuning: Tuning, turns: Turns) -> Self {
         let seatings_seen = std::sync::atomic::AtomicU64::new(0);
         let wakers = Wakers::of(&memory);
-        Self { shared: Arc::new(Shared { memory, barrier, tuning, turns, wakers, seatings_seen }) }
+        Self { shared: Arc::new(ChannelState { memory, barrier, tuning, turns, wakers, seatings_seen }) }
     }
 
     /// Attaches to a channel that another process made, or this one, to wait there as `tuning` says.
@@ -596,7 +596,7 @@ impl Channel {
 
     /// What the channel has done so far.
     pub fn stats(&self) -> Stats {
-        let Shared { memory, barrier, .. } = &*self.shared;
+        let ChannelState { memory, barrier, .. } = &*self.shared;
         let lanes = || self.shared.lanes().map(|lane| memory.lane_header(lane));
         let ring = self.shared.ring();
         let spaces = || {

@@ -16,7 +16,7 @@
 //! A producer first joins the set and then counts itself in; one that is refused leaves again. So who
 //! finds the set empty, and the word unchanged since before he looked, may end the channel.
 
-use super::Shared;
+use super::ChannelState;
 use crate::error::{HandleError, SendError};
 use crate::layout::Bitmap;
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -116,7 +116,7 @@ fn refusal(now: u64) -> Option<HandleError> {
     }
 }
 
-impl Shared {
+impl ChannelState {
     pub(super) fn registry(&self) -> Registry<'_> {
         let header = self.memory.header();
         Registry { word: &header.registry, registered: &header.registered }

@@ -22,7 +22,7 @@
 //! | a wake-up that it had taken and not used | all are woken |
 //! | a close that it had begun | done |
 
-use super::Shared;
+use super::ChannelState;
 #[cfg(not(loom))]
 use super::handover::{self, Handover};
 use crate::error::HandleError;
@@ -61,7 +61,7 @@ pub struct Token {
 /// and decides who has the handle; the number tells it from all others, and is looked at before.
 #[derive(Debug, Clone)]
 pub(super) struct Registered {
-    shared: Arc<Shared>,
+    shared: Arc<ChannelState>,
     role: Role,
     index: usize,
     word: Owner,
@@ -105,7 +105,7 @@ impl Registered {
 /// A registry slot that was taken. Dropping it leaves it.
 #[derive(Debug)]
 pub(super) struct Place {
-    shared: Arc<Shared>,
+    shared: Arc<ChannelState>,
     role: Role,
     index: usize,
     /// What its owner's word was, as far as this handle knows; 0 if it was closed.
@@ -123,7 +123,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Takes a registry slot for a handle.
-    pub(super) fn take(shared: &Arc<Shared>, role: Role) -> Result<Self, HandleError> {
+    pub(super) fn take(shared: &Arc<ChannelState>, role: Role) -> Result<Self, HandleError> {
         let place = Self::take_any(shared, role)?;
         if role == Role::Producer {
             shared.memory.header().registered.insert(place.index);
@@ -143,14 +143,14 @@ impl Place {
     }
 
     /// Takes a consumer's registry slot for calls without a handle.
-    pub(super) fn for_calls(shared: &Arc<Shared>) -> Result<Self, HandleError> {
+    pub(super) fn for_calls(shared: &Arc<ChannelState>) -> Result<Self, HandleError> {
         let mut place = Self::take_any(shared, Role::Consumer)?;
         kill_point!("take.entered");
         place.begin()?;
         Ok(place)
     }
 
-    fn take_any(shared: &Arc<Shared>, role: Role) -> Result<Self, HandleError> {
+    fn take_any(shared: &Arc<ChannelState>, role: Role) -> Result<Self, HandleError> {
         // A handle in the memory of one process is never passed to another.
         let is_fresh = shared.memory.is_shared();
         if is_fresh {
@@ -169,7 +169,7 @@ impl Place {
         Ok(Self::at(shared, role, index, owner, nth))
     }
 
-    fn at(shared: &Arc<Shared>, role: Role, index: usize, owner: Owner, nth: u64) -> Self {
+    fn at(shared: &Arc<ChannelState>, role: Role, index: usize, owner: Owner, nth: u64) -> Self {
         let (shared, forks) = (shared.clone(), process::forks());
         Self { shared, role, index, owner, nth, forks, is_promised: false, is_given: false }
     }
@@ -253,7 +253,7 @@ impl Place {
     }
 
     /// Takes over what another process promised.
-    pub(super) fn redeem(shared: &Arc<Shared>, role: Role, token: Token) -> Result<Self, HandleError> {
+    pub(super) fn redeem(shared: &Arc<ChannelState>, role: Role, token: Token) -> Result<Self, HandleError> {
         let Token { registry_slot, word } = token;
         let (index, nth) = (registry_slot & ((1 << SEAT_BITS) - 1), (registry_slot >> SEAT_BITS) as u64);
         let is_token = Owner(word).is_fresh() && shared.registry_slots_of(role).contains(&index);
@@ -322,7 +322,7 @@ impl Drop for Place {
     }
 }
 
-impl Shared {
+impl ChannelState {
     fn registry_slots_of(&self, role: Role) -> std::ops::Range<usize> {
         let geometry = self.memory.geometry();
         match role {
@@ -573,7 +573,7 @@ impl Shared {
 
 /// As [`keep_watch`], before sleeping, once it was said that we wait: those who come meanwhile are watched,
 /// too.
-pub(super) fn keep_watch_asleep(shared: &Arc<Shared>) -> bool {
+pub(super) fn keep_watch_asleep(shared: &Arc<ChannelState>) -> bool {
     if shared.memory.is_shared() && shared.has_lines() {
         post_lookout(shared);
     }
@@ -581,7 +581,7 @@ pub(super) fn keep_watch_asleep(shared: &Arc<Shared>) -> bool {
 }
 
 /// Sees to it that this process has a lookout for those who come to the channel.
-fn post_lookout(shared: &Arc<Shared>) {
+fn post_lookout(shared: &Arc<ChannelState>) {
     #[cfg(not(loom))]
     if !shared.memory.asleep.has_lookout() {
         let watched = Arc::downgrade(shared);
@@ -599,12 +599,12 @@ fn post_lookout(shared: &Arc<Shared>) {
 /// Has the others watched who have come since the last call; true if there were any, for then there may be
 /// something new.
 #[inline]
-pub(super) fn keep_watch(shared: &Arc<Shared>) -> bool {
+pub(super) fn keep_watch(shared: &Arc<ChannelState>) -> bool {
     shared.memory.is_shared() && watch_newcomers(shared)
 }
 
 #[cold]
-fn watch_newcomers(shared: &Arc<Shared>) -> bool {
+fn watch_newcomers(shared: &Arc<ChannelState>) -> bool {
     // Acquire: sees who has come; pairs with the Release in `announce`.
     let registrations = shared.memory.header().registrations.load(Ordering::Acquire);
     // The child of a fork has watched nobody yet.
@@ -632,7 +632,7 @@ fn watch_newcomers(shared: &Arc<Shared>) -> bool {
     true
 }
 
-impl DeathObserver for Shared {
+impl DeathObserver for ChannelState {
     fn recover(&self, dead: Owner) -> bool {
         self.recover_all(&[dead])
     }
@@ -642,7 +642,7 @@ impl DeathObserver for Shared {
     }
 }
 
-impl Shared {
+impl ChannelState {
     /// Clears up after those who died, in the order of their words; false if it is to be tried again.
     fn recover_all(&self, dead: &[Owner]) -> bool {
         let Some(_recovery_lock) = RecoveryLock::wait(self) else { return false };
@@ -735,7 +735,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for ChannelState {
     fn drop(&mut self) {
         if self.memory.is_shared() {
             relay::dismiss_lookout(&self.memory);
@@ -755,7 +755,7 @@ pub struct Participant {
     pub is_alive: bool,
 }
 
-impl Shared {
+impl ChannelState {
     /// Who has a registry slot.
     pub(super) fn participants(&self) -> impl Iterator<Item = Participant> + '_ {
         let registry_slots =
@@ -783,11 +783,11 @@ impl Shared {
 }
 
 /// The right to clear up, one process and one thread at a time.
-struct RecoveryLock<'a>(&'a Shared);
+struct RecoveryLock<'a>(&'a ChannelState);
 
 impl<'a> RecoveryLock<'a> {
     /// Waits for its turn; takes over from one who died. `None` if somebody keeps it for long.
-    fn wait(shared: &'a Shared) -> Option<Self> {
+    fn wait(shared: &'a ChannelState) -> Option<Self> {
         shared.check_namespace().ok()?;
         let word = &shared.memory.header().recovery_lock;
         let this = Owner::this().0;

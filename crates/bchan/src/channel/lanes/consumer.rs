@@ -7,7 +7,7 @@ use crate::channel::frames::ReceivingFrames;
 use crate::channel::items::Receiving;
 use crate::channel::message::{Frames, Items, Message, Word};
 use crate::channel::registry_slots::{Place, keep_watch};
-use crate::channel::{Plain, Shared};
+use crate::channel::{ChannelState, Plain};
 use crate::error::{HandleError, ReceiveError};
 use crate::layout::Bell;
 use crate::process::kill_point;
@@ -39,7 +39,7 @@ pub(in crate::channel) struct Consumer<M: Message> {
     barrier: Barrier,
     spin: Spin,
     item_size: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ChannelState>,
     /// Of the message that is claimed.
     open: M::Open,
     pub(in crate::channel) place: Place,
@@ -47,7 +47,7 @@ pub(in crate::channel) struct Consumer<M: Message> {
 
 impl<M: Message> Consumer<M> {
     /// Goes on where the last consumer stopped. All that it will ever need for its lanes is allocated here.
-    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Result<Self, HandleError> {
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<ChannelState>) -> Result<Self, HandleError> {
         let lanes = shared.lanes().len();
         let out_of_memory = |_| HandleError::OutOfMemory;
         let (mut readers, mut places) = (Vec::new(), Vec::new());
@@ -431,7 +431,7 @@ impl ReceivingFrames for Consumer<Frames> {}
 /// # Safety
 /// There must be one, and `T` must have its size.
 #[inline]
-unsafe fn take<T: Plain>(shared: &Shared, reader: &mut Reader, barrier: Barrier) -> T {
+unsafe fn take<T: Plain>(shared: &ChannelState, reader: &mut Reader, barrier: Barrier) -> T {
     // SAFETY: the caller's promise, and any bytes are a `T`.
     let item = unsafe { reader.front(1).cast::<T>().read_unaligned() };
     reader.claim(1);
@@ -441,7 +441,7 @@ unsafe fn take<T: Plain>(shared: &Shared, reader: &mut Reader, barrier: Barrier)
 
 /// Gives slots back; wakes the producer if it waits for them, and has no patience or much to do.
 #[inline]
-fn release(shared: &Shared, reader: &mut Reader, barrier: Barrier, n: usize) {
+fn release(shared: &ChannelState, reader: &mut Reader, barrier: Barrier, n: usize) {
     kill_point!("lane.release.begun");
     reader.release(n);
     kill_point!("lane.release.released");

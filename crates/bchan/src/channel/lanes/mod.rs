@@ -7,14 +7,14 @@ mod ready_list;
 pub(super) use consumer::Consumer;
 pub(super) use producer::Producer;
 
-use super::Shared;
+use super::ChannelState;
 use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::frames::Lengths;
 use crate::ring::lane::Lane;
 use crate::sync::{Ordering, fence};
 
-impl Shared {
+impl ChannelState {
     fn lane(&self, index: usize) -> Lane {
         Lane::new(&self.memory, index)
     }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::channel::Shared;
+use crate::channel::ChannelState;
 use crate::channel::cases::Case;
 use crate::channel::ends::SendSlots;
 use crate::channel::frames::SendingFrames;
@@ -26,7 +26,7 @@ pub(in crate::channel) struct Producer<M: Message> {
     barrier: Barrier,
     spin: Spin,
     index: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ChannelState>,
     pub(in crate::channel) place: Place,
     messages: PhantomData<fn() -> M>,
 }
@@ -38,7 +38,7 @@ impl<M: Message> Producer<M> {
     const PATIENCE: Duration = Duration::from_micros(500);
 
     /// Goes on where the last producer at this place stopped.
-    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<ChannelState>) -> Self {
         let index = place.index();
         Self {
             writer: Writer::new(shared.lane(index), shared.memory.geometry().capacity),

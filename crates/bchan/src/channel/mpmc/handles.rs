@@ -2,7 +2,7 @@
 
 use super::registration::Registration;
 use super::{Port, Receiver, Sender};
-use crate::channel::Shared;
+use crate::channel::ChannelState;
 use crate::channel::message::Message;
 use crate::channel::registry_slots::Place;
 use crate::sync::Arc;
@@ -16,7 +16,7 @@ pub(in crate::channel) struct Producer<M: Message> {
 }
 
 impl<M: Message> Producer<M> {
-    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<ChannelState>) -> Self {
         let port = Port::new(shared);
         let registration = Registration::own(&port, place.index());
         Self { sender: Sender::new(port, registration), place }
@@ -33,7 +33,7 @@ pub(in crate::channel) struct Consumer<M: Message> {
 }
 
 impl<M: Message> Consumer<M> {
-    pub(in crate::channel) fn at(place: Place, shared: &Arc<Shared>) -> Self {
+    pub(in crate::channel) fn at(place: Place, shared: &Arc<ChannelState>) -> Self {
         let port = Port::new(shared);
         let registration = Registration::own(&port, place.index());
         Self { receiver: Receiver::new(port, registration), _last: PassesOn(Port::new(shared)), place }

@@ -14,13 +14,13 @@ pub use port::Port;
 pub use receiver::Receiver;
 pub use sender::Sender;
 
-use super::Shared;
+use super::ChannelState;
 use crate::layout::SharedHeader;
 use crate::process::kill_point;
 use crate::ring::vyukov::Ring;
 use crate::sync::{Ordering, fence};
 
-impl Shared {
+impl ChannelState {
     /// Closes: what was claimed counts, and no more.
     pub(super) fn close_ring(&self) {
         let ring = Ring::new(&self.memory, self.turns);

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::channel::Shared;
+use crate::channel::ChannelState;
 use crate::channel::registry_slots::Place;
 use crate::error::HandleError;
 use crate::process;
@@ -23,7 +23,7 @@ struct RegistrySlots {
 }
 
 impl Pool {
-    pub(super) fn borrow(&self, shared: &Arc<Shared>) -> Result<usize, HandleError> {
+    pub(super) fn borrow(&self, shared: &Arc<ChannelState>) -> Result<usize, HandleError> {
         let mut registry_slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if registry_slots.forks != process::forks() {
             registry_slots.forks = process::forks();

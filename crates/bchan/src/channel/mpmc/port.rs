@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::pool::Pool;
 use super::registration::Registration;
 use super::{Receiver, Sender};
-use crate::channel::Shared;
+use crate::channel::ChannelState;
 use crate::channel::message::{Items, Message};
 use crate::channel::registry_slots::{keep_watch, keep_watch_asleep};
 use crate::error::{HandleError, ReceiveError, SendError, WaitError};
@@ -20,7 +20,7 @@ use crate::wait::{Barrier, Deadline, Look, Point, Sleeper, Spin, Waiter, arm_unt
 #[derive(Debug)]
 pub struct Port<M: Message = Items> {
     pub(super) ring: Ring,
-    pub(in crate::channel) shared: Arc<Shared>,
+    pub(in crate::channel) shared: Arc<ChannelState>,
     /// Registry slots that no call uses just now; of a channel that processes share.
     pool: OnceLock<Box<Pool>>,
     messages: PhantomData<fn() -> M>,
@@ -34,7 +34,7 @@ pub(super) enum Done {
 }
 
 impl<M: Message> Port<M> {
-    pub(in crate::channel) fn new(shared: &Arc<Shared>) -> Self {
+    pub(in crate::channel) fn new(shared: &Arc<ChannelState>) -> Self {
         assert!(shared.is_framed() == M::IS_FRAMED, "a port for other messages than the channel's");
         let ring = Ring::new(&shared.memory, shared.turns);
         Self { ring, shared: shared.clone(), pool: OnceLock::new(), messages: PhantomData }
@@ -395,14 +395,14 @@ impl<M: Message> Port<M> {
 
 /// One that waits at a ring which all share.
 struct AtRing<'a, F> {
-    shared: &'a Arc<Shared>,
+    shared: &'a Arc<ChannelState>,
     point: Point<'a>,
     look: F,
     _sleeper: Sleeper<'a>,
 }
 
 impl<'a, F> AtRing<'a, F> {
-    fn new(shared: &'a Arc<Shared>, point: Point<'a>, look: F) -> Self {
+    fn new(shared: &'a Arc<ChannelState>, point: Point<'a>, look: F) -> Self {
         Self { shared, point, look, _sleeper: Sleeper::at(&shared.memory) }
     }
 }

@@ -19,7 +19,7 @@
 //! those that wait, `light` or a full fence between those of the others.
 
 use super::Port;
-use crate::channel::Shared;
+use crate::channel::ChannelState;
 use crate::channel::message::Message;
 use crate::channel::registry_slots::keep_watch_asleep;
 use crate::error::SendError;
@@ -31,7 +31,7 @@ use crate::wait::{Barrier, Deadline, Event, Look, Point, Sleeper, Waiter, park_u
 /// The first in the line was woken to take the turn.
 const OFFERED: u64 = u64::MAX;
 
-impl Shared {
+impl ChannelState {
     /// Where those stand in line that have not got the turn.
     pub(in crate::channel) fn line<'a>(&'a self, ring: &'a SharedHeader) -> Event<'a> {
         self.event(&ring.line)
