@@ -83,7 +83,7 @@ BINDING_ROOMS = [
     Room("sending, receiving", "each call, once"),
     Room("reserving, peeking", "views of the ring"),
     Room("payloads", "item, frames, pickled"),
-    Room("gate, handle", "one user at a time"),
+    Room("guard, handle", "one user at a time"),
 ]
 PACKAGE_ROOMS = [
     Room("channel, handles", "the API, docstrings"),
@@ -161,7 +161,7 @@ def _between(importer: int, used: int) -> str:
 SENDER = [
     ("tx.send(item, timeout)", "methods.rs: a C method descriptor"),
     ("convert the arguments", "may run Python code; nothing is claimed yet"),
-    ("in-use guard", "gate.rs: one comparison"),
+    ("in-use guard", "guard.rs: one comparison"),
     ("claim a slot", "lane: tail - head; mpmc: compare-and-swap of tail"),
     ("write the item into the slot", "item.rs, pickled/encoding.rs"),
     ("commit", "Release: a thread that sees it sees the item"),
@@ -170,7 +170,7 @@ SENDER = [
 ]
 RECEIVER = [
     ("rx.receive(timeout)", "methods.rs"),
-    ("in-use guard", "gate.rs"),
+    ("in-use guard", "guard.rs"),
     ("look: a message?", "Acquire: lane: tail; mpmc: the slot's state"),
     ("none: spin, 2 to 50 µs", "wait/spin.rs"),
     ("prepare, barrier, look, park", "wait/park.rs: without the GIL"),

@@ -311,7 +311,7 @@ fn turn_of_one_that_dies_goes_to_the_next() {
             let (tx, mut next) = (producer(&channel, VICTIM), producer(&channel, OTHER));
             let mut rx = consumer(&channel, 1);
             of(OTHER, || assert!(try_send(&mut next, 10, TWO)));
-            let _remains = kill(VICTIM, label, tx, |tx| drop(tx.send(&[11; TWO], 11))).join().unwrap();
+            let _remains = kill(VICTIM, label, tx, |tx| _ = tx.send(&[11; TWO], 11)).join().unwrap();
             let sleeper = live(move || next.send(&[12; TWO], 12).map(|()| next));
             assert!(channel.recover(VICTIM));
             assert_eq!(try_receive(&mut rx), Some((10, TWO)));
@@ -331,7 +331,7 @@ fn turn_that_one_has_left_that_dies_goes_to_the_next() {
         of(OTHER, || assert!(try_send(&mut next, 10, TWO)));
         let victim = kill(VICTIM, "turn.left", tx, |tx| {
             tx.wait_for_room(ONE, bchan::Deadline::NEVER).unwrap();
-            drop(tx.send(&[11; ONE], 11));
+            _ = tx.send(&[11; ONE], 11);
         });
         let sleeper = live(move || next.send(&[12; ONE], 12).map(|()| next));
         assert_eq!(try_receive(&mut rx), Some((10, TWO)));
