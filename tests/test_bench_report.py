@@ -252,8 +252,8 @@ def test_one_run_is_nothing_to_draw(tmp_path: Path) -> None:
 # --- The difference of two reports ---
 
 
-def final_tail(old: Figure, new: Figure) -> str:
-    return Change("mpsc", "queue", old, new).final_tail
+def verdict(old: Figure, new: Figure) -> str:
+    return Change("mpsc", "queue", old, new).verdict
 
 
 @pytest.mark.parametrize(
@@ -271,15 +271,15 @@ def final_tail(old: Figure, new: Figure) -> str:
 def test_a_change_counts_only_beyond_the_spread(
     old: tuple[float, ...], new: tuple[float, ...], expected: str
 ) -> None:
-    assert final_tail(rates(*old), rates(*new)) == expected
+    assert verdict(rates(*old), rates(*new)) == expected
     opposite = {"better": "worse", "worse": "better"}.get(expected, expected)
     took_old, took_new = (Figure("took", "s", values, better="less") for values in (old, new))
-    assert final_tail(took_old, took_new) == opposite
+    assert verdict(took_old, took_new) == opposite
 
 
 def test_a_figure_that_is_no_merit_only_differs() -> None:
     old, new = (Figure("waits", "", values, better=None) for values in ((1.0, 2.0), (5.0, 6.0)))
-    assert final_tail(old, new) == "differs"
+    assert verdict(old, new) == "differs"
 
 
 VALUES = st.lists(st.floats(0.1, 1e6), min_size=2, max_size=9)
@@ -289,7 +289,7 @@ VALUES = st.lists(st.floats(0.1, 1e6), min_size=2, max_size=9)
 def test_marked_is_what_has_no_common_value_and_never_both(
     old: list[float], new: list[float]
 ) -> None:
-    there, back = final_tail(rates(*old), rates(*new)), final_tail(rates(*new), rates(*old))
+    there, back = verdict(rates(*old), rates(*new)), verdict(rates(*new), rates(*old))
     if max(old) < min(new):
         assert (there, back) == ("better", "worse")
     elif max(new) < min(old):

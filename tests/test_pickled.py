@@ -577,8 +577,8 @@ def test_what_is_written_to_the_memory_is_checked() -> None:
     raw, rx = ch.producer(), None
     del raw, rx
     # The same memory, as objects: frames of plain bytes are no messages of it.
-    note = bchan._notes.Note(np.dtype(object), "spsc", None, ch.tuning)
-    objects = PickledChannel._of_note(note, ch._fd)
+    note = bchan._metadata.Metadata(np.dtype(object), "spsc", None, ch.tuning)
+    objects = PickledChannel._of_metadata(note, ch._fd)
     tx = ch.producer()
     tx.send(b"just bytes")
     tx.send(b"")

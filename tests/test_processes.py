@@ -326,13 +326,13 @@ def test_memory_that_is_no_channel_is_refused() -> None:
     fd = os.memfd_create("nonsense", os.MFD_ALLOW_SEALING)
     try:
         with pytest.raises(ValueError, match="not sealed"):
-            bchan._core.read_note(fd)
+            bchan._core.read_metadata(fd)
         os.write(fd, os.urandom(1 << 20))
         import fcntl
 
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         with pytest.raises(ValueError, match="starts with"):
-            bchan._core.read_note(fd)
+            bchan._core.read_metadata(fd)
     finally:
         os.close(fd)
 

@@ -53,7 +53,11 @@ class Kind(NamedTuple):
 
 KINDS = [
     Kind(lambda _: bchan.Channel("u8", 16, "mpmc", shared=True, keep_open=True)),
-    Kind(lambda _: bchan.Channel("u8", 16, "mpsc", max_producers=CHILDREN + 1, shared=True, keep_open=True)),
+    Kind(
+        lambda _: bchan.Channel(
+            "u8", 16, "mpsc", max_producers=CHILDREN + 1, shared=True, keep_open=True
+        )
+    ),
     Kind(lambda n: bchan.Channel("u8", 16, "mpmc", name=f"{NAME}-{n}", keep_open=True)),
     Kind(
         lambda _: bchan.Channel(bytes, 16, "mpmc", shared=True, keep_open=True),

@@ -175,7 +175,8 @@ class Channel(
     def _of_metadata(cls, metadata: Metadata, fd: int) -> "Channel":
         """The channel of a descriptor, which stays the caller's, with what its metadata says."""
         item = np.dtype(np.uint8) if metadata.dtype is None else metadata.dtype
-        kind = BytesChannel if metadata.dtype is None else PickledChannel if item.kind == "O" else cls
+        of_objects = PickledChannel if item.kind == "O" else cls
+        kind = BytesChannel if metadata.dtype is None else of_objects
         is_framed = issubclass(kind, _FramedChannel)
         tuning = metadata.tuning
         _handover.notice_starts()

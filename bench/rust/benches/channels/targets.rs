@@ -47,8 +47,8 @@ pub fn print(results: &Results) {
     let Some((case, rows)) = results.last() else { return };
     for target in case.targets {
         if let (Some(bound), Some(median)) = (target.bound(rows, results), rows[0].median()) {
-            let final_tail = if median >= bound { "reached" } else { "MISSED" };
-            println!("target: at least {:.1}, {target}: {final_tail}", bound / 1e6);
+            let verdict = if median >= bound { "reached" } else { "MISSED" };
+            println!("target: at least {:.1}, {target}: {verdict}", bound / 1e6);
         }
     }
 }
