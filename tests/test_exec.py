@@ -30,7 +30,7 @@ KINDS: list[tuple[Any, Callable[[int], Any]]] = [
     (object, lambda n: {"n": [n] * 50}),
 ]
 SOON = 2.0
-"""Seconds within which observers go on, on a loaded machine."""
+"""Seconds within which survivors go on, on a loaded machine."""
 
 
 @pytest.fixture(params=KINDS, ids=["u8", "bytes", "object"])

@@ -30,7 +30,7 @@ nothing_left = pytest.fixture(autouse=True)(leaving_nothing)
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 METHODS = ["fork", "spawn", "forkserver"]
 SOON = 2.0
-"""Seconds within which observers go on on a loaded machine; the promise is 0.2."""
+"""Seconds within which survivors go on on a loaded machine; the promise is 0.2."""
 
 
 @pytest.fixture(params=METHODS)
