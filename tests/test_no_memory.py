@@ -94,11 +94,9 @@ ch.send(1)
 assert ch.receive() == 1
 """,
     "handles": """
-# A consumer that was registered and whose object could not be made has left.
-channels = [bchan.Channel("u8", 16, "spsc", keep_open=True) for _ in range(N)]
-several = [
-    bchan.Channel("u8", 16, "mpsc", max_producers=4096, keep_open=True) for _ in range(3)
-]
+# A consumer whose object could not be made has never come.
+channels = [bchan.Channel("u8", 16, "spsc") for _ in range(N)]
+several = [bchan.Channel("u8", 16, "mpsc", max_producers=4096) for _ in range(3)]
 use_up()
 times(lambda n: channels[n].producer())
 for n in range(N):

@@ -40,6 +40,8 @@ class Handle(Closing):
     def __new__(cls, channel: "Channel", token: tuple[int, int] | None = None) -> Self:
         """Register; see `Channel.producer` and `Channel.consumer`."""
         self = super().__new__(cls, channel, token, cls._messages)  # type: ignore[call-arg]
+        if isinstance(self, _core.Consumer):
+            self._join()
         # With it the handle is passed to another process.
         self._channel = channel if channel.shared else None  # type: ignore[misc]
         return self

@@ -1,6 +1,6 @@
 //! The class of consumers, of whatever messages.
 
-use bchan::ReceiveSlots;
+use bchan::{ReceiveSlots, Rx};
 use pyo3::Borrowed;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -96,6 +96,12 @@ impl Consumer {
     #[pyo3(signature = (child=None, is_lent=false))]
     fn _token(&self, child: Option<&Handover>, is_lent: bool) -> PyResult<Made<Passed>> {
         each!(self, end => end.handle.token(child, is_lent)).map(Made)
+    }
+
+    /// Counts it in: the last consumer that leaves closes the channel. Not before there is an object, which may be
+    /// refused for want of memory.
+    fn _join(&self) -> PyResult<()> {
+        each!(self, end => end.handle.join(Rx::join))
     }
 
     /// In the child of a fork: makes a handle that was never used its own now, or says that it was made for

@@ -98,6 +98,18 @@ impl<H: Passable, O: Open> Handle<H, O> {
         Ok(Self { guard, inner: UnsafeCell::new(Inner { core, open }), contents })
     }
 
+    /// Counts a consumer in, by `join`, once there is an object for it.
+    pub(crate) fn join(&self, join: impl FnOnce(&mut H)) -> PyResult<()> {
+        if self.guard.is_fresh() {
+            // SAFETY: the guard keeps all others out.
+            self.guard.enter_fresh(|| (unsafe { self.unused(join) }, true));
+            return Ok(());
+        }
+        let (_pass, core) = self.enter_idle()?;
+        join(core);
+        Ok(())
+    }
+
     /// Lets a call in, or says why it can't.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the pass makes it the only reference")]

@@ -110,7 +110,7 @@ pub(crate) struct Consumer {
 impl Consumer {
     pub(crate) fn new(py: Python<'_>, channel: &Channel, token: Option<Passed>) -> PyResult<Self> {
         let (core, item) = (channel.core()?, ItemType::new(channel.descr().bind(py))?);
-        let register = || registered(token, || core.consumer(), |token| core.rx_of(token));
+        let register = || registered(token, || core.rx(), |token| core.rx_of(token));
         Ok(Self { handle: Handle::new(py, channel, Peeked::default(), register)?, item })
     }
 

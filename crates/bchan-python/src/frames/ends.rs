@@ -123,7 +123,7 @@ pub(crate) fn consumer_of<O: Open>(
 ) -> PyResult<Handle<FrameConsumer, O>> {
     let core = channel.core()?;
     let take = |token| core.rx_of(token);
-    Handle::new(py, channel, open, || registered(token, || core.frame_consumer(), take))
+    Handle::new(py, channel, open, || registered(token, || core.rx(), take))
 }
 
 /// What a consumer of bytes is made of.

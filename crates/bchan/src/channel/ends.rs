@@ -187,6 +187,11 @@ impl<M: Message> Rx<M> {
             ReceivingEnd::Mpmc(handle) => &mut handle.place,
         }
     }
+
+    /// Counts it among the consumers of which the last one that leaves closes the channel.
+    pub fn join(&mut self) {
+        self.place().register_consumer();
+    }
 }
 
 impl<M: Message> SendSlots for Tx<M> {

@@ -403,7 +403,7 @@ impl Channel {
     /// # Panics
     /// If the channel is one of frames.
     pub fn consumer(&self) -> Result<Consumer, HandleError> {
-        self.rx()
+        self.counted_rx()
     }
 
     /// Registers a consumer of a channel of frames. A channel of lanes has one at a time.
@@ -411,14 +411,23 @@ impl Channel {
     /// # Panics
     /// If the channel is one of items.
     pub fn frame_consumer(&self) -> Result<FrameConsumer, HandleError> {
-        self.rx()
+        self.counted_rx()
     }
 
-    fn rx<M: Message>(&self) -> Result<Rx<M>, HandleError> {
+    fn counted_rx<M: Message>(&self) -> Result<Rx<M>, HandleError> {
+        let mut rx = self.rx()?;
+        rx.join();
+        Ok(rx)
+    }
+
+    /// The same for a caller that may still fail: a consumer that leaves before it has [joined](Rx::join) never was
+    /// one of those of which the last closes the channel.
+    ///
+    /// # Panics
+    /// If the channel is one of other messages.
+    pub fn rx<M: Message>(&self) -> Result<Rx<M>, HandleError> {
         self.check::<M>();
-        let mut consumer = self.rx_at(Place::take(&self.shared, Role::Consumer)?)?;
-        consumer.place().register_consumer();
-        Ok(consumer)
+        self.rx_at(Place::take(&self.shared, Role::Consumer)?)
     }
 
     /// Takes a consumer over that another process [promised](Rx::token).
