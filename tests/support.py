@@ -6,6 +6,7 @@ import os
 import pickle
 import select
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -78,6 +79,13 @@ def until_asleep(pid: int, thread: int) -> None:
     """Wait until a thread sleeps in the kernel."""
     stat = Path(f"/proc/{pid}/task/{thread}/stat")
     until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
+
+
+def until_interruptible() -> None:
+    """Wait until the main thread, which has parked, sleeps; a signal before that ends no sleep."""
+    if sys.platform == "linux":
+        until_asleep(os.getpid(), os.getpid())
+    time.sleep(0.02)
 
 
 def drain(rx: bchan.Consumer | bchan.BytesConsumer, n: int = 256) -> list[Any]:

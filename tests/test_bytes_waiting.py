@@ -16,7 +16,7 @@ import pytest
 import bchan
 from bchan import BytesConsumer, BytesProducer, Channel, Closed, EndOfChannel
 from bchan._types import Mode
-from tests.support import DEADLINE, Task, until, until_parked
+from tests.support import DEADLINE, Task, until, until_interruptible, until_parked
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 
@@ -125,6 +125,7 @@ def test_ctrl_c_interrupts_every_blocking_call_and_loses_nothing(mode: Mode) -> 
 
     def press(channel: bchan.BytesChannel, waits: int) -> None:
         until_parked(channel, waits)
+        until_interruptible()
         os.kill(os.getpid(), signal.SIGINT)
 
     calls = [(ch, call) for call in waits_for_room(tx, 70)]

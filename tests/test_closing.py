@@ -15,7 +15,7 @@ import pytest
 from bchan import Channel, Closed, EndOfChannel, select
 from bchan._core import MOST_CASES
 from bchan._types import Mode
-from tests.support import DEADLINE, Task, together, until, until_parked
+from tests.support import DEADLINE, Task, together, until, until_interruptible, until_parked
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 Made = tuple[Any, Any, Callable[[], object]]
@@ -179,7 +179,7 @@ def test_a_signal_handler_may_close_what_its_thread_waits_with() -> None:
 
     def press() -> None:
         until_parked(ch)
-        threading.Event().wait(0.03)
+        until_interruptible()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     pressing = Task(press)

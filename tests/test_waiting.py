@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bchan import Channel, Consumer, Producer
-from tests.support import DEADLINE, Task, drain, until_parked
+from tests.support import DEADLINE, Task, drain, until_interruptible, until_parked
 
 
 @pytest.fixture
@@ -186,9 +186,7 @@ def ctrl_c_when_parked(ch: Channel) -> Iterator[None]:
 
     def press() -> None:
         until_parked(ch, ch.stats().waits + 1)
-        time.sleep(
-            0.02
-        )  # the counter moves just before the sleep; a lost press would hang the test
+        until_interruptible()
         os.kill(os.getpid(), signal.SIGINT)
 
     pressing = Task(press)
@@ -232,7 +230,7 @@ def test_a_signal_handler_may_use_the_channel_and_the_wait_goes_on(
 
         def press() -> None:
             until_parked(ch)
-            time.sleep(0.02)
+            until_interruptible()
             os.kill(os.getpid(), signal.SIGUSR1)
 
         pressing = Task(press)
@@ -284,7 +282,7 @@ def test_main_thread_can_be_interrupted_by_another_thread(
 
     def interrupt() -> None:
         until_parked(ch)
-        time.sleep(0.02)
+        until_interruptible()
         _thread.interrupt_main()  # sets the flag only: no signal is delivered
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
