@@ -720,7 +720,36 @@ impl ChannelState {
     }
 
     fn shut(&self) {
-        if self.is_ring() { self.close_ring() } else { self.close_lanes() }
+        // These first: whoever finds the registry closed can rely on it that they refuse.
+        if self.is_ring() {
+            self.seal_ring()
+        } else {
+            self.flag_lanes()
+        }
+        if !self.registry().close() {
+            return;
+        }
+        kill_point!("close.said");
+        // Forbids: someone waits and has missed the seal, or the flags.
+        fence(Ordering::SeqCst);
+        self.arrivals().notify_all();
+        kill_point!("close.told_consumers");
+        self.notify_all_space();
+    }
+
+    /// Lets all look that wait for space.
+    #[cold]
+    pub(super) fn notify_all_space(&self) {
+        match self.ring() {
+            Some(ring) => {
+                self.space(&ring.space).notify_all();
+                self.line(ring).notify_all();
+            }
+            None => {
+                let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
+                spaces.for_each(|space| self.event(space).notify_all());
+            }
+        }
     }
 
     /// Does what somebody who closed it may have left undone.

@@ -12,7 +12,7 @@ use crate::layout::Bell;
 use crate::process::kill_point;
 use crate::ring::frames::Lengths;
 use crate::ring::lane::Lane;
-use crate::sync::{Ordering, fence};
+use crate::sync::Ordering;
 
 impl ChannelState {
     fn lane(&self, index: usize) -> Lane {
@@ -31,27 +31,16 @@ impl ChannelState {
         len.min(self.memory.geometry().capacity) as usize
     }
 
-    /// Closes: what is committed from now on counts only if the consumer has yet to come by.
-    pub(super) fn close_lanes(&self) {
-        // The lanes first: whoever finds the registry closed can rely on it that they refuse.
+    /// Closes the lanes: what is committed from now on counts only if the consumer has yet to come by.
+    pub(super) fn flag_lanes(&self) {
         for lane in self.lanes() {
             // Release: why it is closed; pairs with the fence in `send_error`.
             self.memory.lane_header(lane).bell.flags.fetch_or(Bell::CLOSED, Ordering::Release);
             kill_point!("close.lane");
         }
-        if !self.registry().close() {
-            return;
-        }
-        kill_point!("close.said");
-        // Forbids: someone waits and has missed the flags.
-        fence(Ordering::SeqCst);
-        self.arrivals().notify_all();
-        kill_point!("close.told_consumers");
-        let spaces = self.lanes().map(|lane| &self.memory.lane_header(lane).space);
-        spaces.for_each(|space| self.event(space).notify_all());
     }
 
-    /// Whether [`close_lanes`](Self::close_lanes) has begun.
+    /// Whether [`flag_lanes`](Self::flag_lanes) has begun.
     pub(super) fn is_closing_lanes(&self) -> bool {
         let flags = |lane| self.memory.lane_header(lane).bell.flags.load(Ordering::Relaxed);
         self.lanes().any(|lane| flags(lane) & Bell::CLOSED != 0)

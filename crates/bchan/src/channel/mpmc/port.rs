@@ -319,7 +319,7 @@ impl<M: Message> Port<M> {
             kill_point!("end.sealed");
             // Forbids: someone waits and has missed the seal.
             fence(Ordering::SeqCst);
-            self.shared.notify_all_space(&self.ring);
+            self.shared.notify_all_space();
         }
         self.ring.is_drained()
     }

@@ -6,7 +6,7 @@
 //! has moved for good, and the claim fails. So of a frame that is handed back, only the first slot says
 //! BACK.
 
-use super::{BACK, Claim, Contention, FREE, FULL, NoSlot, Ring, SEALED, SKIP, SOME, Turns};
+use super::{Claim, Contention, FREE, FULL, NoSlot, Ring, SEALED, SKIP, SOME, Turns};
 use crate::process::kill_point;
 use crate::ring::claim_log::ClaimLog;
 use crate::ring::frames::{Frame, Lengths};
@@ -178,18 +178,7 @@ impl Ring {
     /// it is taken again before any other.
     #[cold]
     pub(crate) fn hand_frame_back(&self, claim: Claim, claim_log: ClaimLog) {
-        claim_log.releasing();
-        kill_point!("ring.hand_back.doubts");
-        // Release: done with the slots, which have no state to say so; pairs with `advance`.
-        let moved =
-            self.head.compare_exchange(claim.end(), claim.start, Ordering::Release, Ordering::Relaxed);
-        kill_point!("ring.hand_back.moved");
-        if moved.is_err() {
-            // The state first: who sees SOME will find it.
-            self.say(claim.split(1).0, BACK);
-            kill_point!("ring.hand_back.back");
-            self.say_returned();
-        }
-        self.say_given_back();
+        // Its first slot decides.
+        self.requeue(claim, claim.split(1).0, claim_log);
     }
 }

@@ -10,9 +10,13 @@ impl Ring {
     /// last, else they are taken again before any other.
     #[cold]
     pub(crate) fn hand_back(&self, claim: Claim, claim_log: ClaimLog) {
-        if claim.len == 0 {
-            return;
+        if claim.len > 0 {
+            self.requeue(claim, claim, claim_log);
         }
+    }
+
+    /// Gives a claim back by `head` if it was the last; else the states of `what` say so.
+    pub(super) fn requeue(&self, claim: Claim, what: Claim, claim_log: ClaimLog) {
         claim_log.releasing();
         kill_point!("ring.hand_back.doubts");
         // Release: done with the slots, which have no state to say so, and with the claim log; pairs with
@@ -22,7 +26,7 @@ impl Ring {
         kill_point!("ring.hand_back.moved");
         if moved.is_err() {
             // The states first: who sees SOME will find them.
-            self.say(claim, BACK);
+            self.say(what, BACK);
             kill_point!("ring.hand_back.back");
             self.say_returned();
         }
