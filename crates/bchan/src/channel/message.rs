@@ -134,7 +134,7 @@ impl Rules for Items {
     }
 
     #[inline(always)]
-    fn publish(ring: &Ring, claim: Claim, _sent: usize, _witness: ClaimLog) {
+    fn publish(ring: &Ring, claim: Claim, _sent: usize, _claim_log: ClaimLog) {
         ring.publish(claim);
     }
 
@@ -149,7 +149,7 @@ impl Rules for Items {
     }
 
     #[inline(always)]
-    fn release(ring: &Ring, claim: Claim, _witness: ClaimLog) {
+    fn release(ring: &Ring, claim: Claim, _claim_log: ClaimLog) {
         ring.release(claim);
     }
 

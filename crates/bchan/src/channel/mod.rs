@@ -201,7 +201,7 @@ struct ChannelState {
     turns: Turns,
     wakers: Wakers,
     /// How many registry slots had been taken when this process last looked whom to watch.
-    seatings_seen: std::sync::atomic::AtomicU64,
+    registrations_seen: std::sync::atomic::AtomicU64,
 }
 
 impl ChannelState {
@@ -293,9 +293,9 @@ impl Channel {
     }
 
     fn over(memory: Arc<Memory>, barrier: Barrier, tuning: Tuning, turns: Turns) -> Self {
-        let seatings_seen = std::sync::atomic::AtomicU64::new(0);
+        let registrations_seen = std::sync::atomic::AtomicU64::new(0);
         let wakers = Wakers::of(&memory);
-        Self { shared: Arc::new(ChannelState { memory, barrier, tuning, turns, wakers, seatings_seen }) }
+        Self { shared: Arc::new(ChannelState { memory, barrier, tuning, turns, wakers, registrations_seen }) }
     }
 
     /// Attaches to a channel that another process made, or this one, to wait there as `tuning` says.

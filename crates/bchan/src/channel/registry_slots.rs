@@ -38,8 +38,8 @@ const CALLED_IN: u64 = 1 << 63;
 const REGISTERED: u64 = 1;
 const LEAVING: u64 = 2;
 /// Bits of a registry slot's index in a token, and of the number of its handle.
-const SEAT_BITS: u32 = 16;
-const NTH_MASK: u64 = (usize::MAX >> SEAT_BITS) as u64;
+const SLOT_BITS: u32 = 16;
+const NTH_MASK: u64 = (usize::MAX >> SLOT_BITS) as u64;
 
 /// Whose registry slot it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Place {
         if is_fresh {
             process::count_children();
         }
-        let index = shared.take_seat(role, Owner::this())?;
+        let index = shared.take_registry_slot(role, Owner::this())?;
         let (mut owner, mut nth) = (Owner::this(), 0);
         if is_fresh {
             let registry_slot = shared.memory.registry_slot(index);
@@ -238,7 +238,7 @@ impl Place {
         }
         match now == self.owner.0 {
             true => {
-                Ok(Token { registry_slot: self.index | (self.nth as usize) << SEAT_BITS, word: self.owner.0 })
+                Ok(Token { registry_slot: self.index | (self.nth as usize) << SLOT_BITS, word: self.owner.0 })
             }
             false => Err(self.shared.taken_by(self.index, self.nth, now)),
         }
@@ -255,7 +255,7 @@ impl Place {
     /// Takes over what another process promised.
     pub(super) fn redeem(shared: &Arc<ChannelState>, role: Role, token: Token) -> Result<Self, HandleError> {
         let Token { registry_slot, word } = token;
-        let (index, nth) = (registry_slot & ((1 << SEAT_BITS) - 1), (registry_slot >> SEAT_BITS) as u64);
+        let (index, nth) = (registry_slot & ((1 << SLOT_BITS) - 1), (registry_slot >> SLOT_BITS) as u64);
         let is_token = Owner(word).is_fresh() && shared.registry_slots_of(role).contains(&index);
         if !shared.memory.is_shared() || !is_token {
             return Err(HandleError::Elsewhere { pid: 0 });
@@ -333,7 +333,7 @@ impl ChannelState {
 
     /// Takes a free registry slot, in lanes one whose lane is drained if there is one: where the last
     /// producer left messages, the next goes on behind them.
-    fn take_seat(&self, role: Role, owner: Owner) -> Result<usize, HandleError> {
+    fn take_registry_slot(&self, role: Role, owner: Owner) -> Result<usize, HandleError> {
         self.check_namespace()?;
         let take = |&index: &usize| {
             // Acquire: sees what the last owner did; pairs with the Release in `leave_registry_slot`.
@@ -351,7 +351,7 @@ impl ChannelState {
             .or_else(|| self.take_from_the_dead(|| registry_slots.clone().find(take)));
         match found {
             Some(index) => {
-                self.memory.say_seat_used(index);
+                self.memory.say_registry_slot_used(index);
                 kill_point!("take.taken");
                 if self.memory.is_shared() {
                     self.memory.registry_slot(index).lifeline.store(Lifeline::mine().0, Ordering::Relaxed);
@@ -360,7 +360,7 @@ impl ChannelState {
                 kill_point!("take.announced");
                 Ok(index)
             }
-            None => Err(self.no_seat(role)),
+            None => Err(self.no_registry_slot(role)),
         }
     }
 
@@ -372,7 +372,7 @@ impl ChannelState {
         (0..ROUNDS).map_while(round).flatten().next().or_else(&take)
     }
 
-    fn no_seat(&self, role: Role) -> HandleError {
+    fn no_registry_slot(&self, role: Role) -> HandleError {
         let places = self.registry_slots_of(role).len();
         match role {
             Role::Producer => {
@@ -449,7 +449,7 @@ impl ChannelState {
             self.leave_consumers(registry_slot);
         }
         registry_slot.lifeline.store(0, Ordering::Relaxed);
-        // Release: what it sent, and where it stopped; pairs with the Acquire in `take_seat`.
+        // Release: what it sent, and where it stopped; pairs with the Acquire in `take_registry_slot`.
         registry_slot.owner.store(0, Ordering::Release);
         // Forbids: two leave at once, and each sees only the other.
         fence(Ordering::SeqCst);
@@ -558,7 +558,7 @@ impl ChannelState {
         }
     }
 
-    /// Buries all who are dead; tells how many.
+    /// Recovers after all who are dead; tells how many.
     fn recover_the_dead(&self) -> usize {
         if self.check_namespace().is_err() {
             return 0;
@@ -609,7 +609,7 @@ fn watch_newcomers(shared: &Arc<ChannelState>) -> bool {
     let registrations = shared.memory.header().registrations.load(Ordering::Acquire);
     // The child of a fork has watched nobody yet.
     let registrations = u64::from(registrations) | u64::from(process::forks()) << 32;
-    let seen = &shared.seatings_seen;
+    let seen = &shared.registrations_seen;
     if seen.load(std::sync::atomic::Ordering::Relaxed) == registrations {
         if process::unattended().is_some() {
             // It may never park, and there is no thread.

@@ -151,7 +151,7 @@ impl Memory {
     }
 
     /// Says so of a registry slot, before anything is written there.
-    pub(crate) fn say_seat_used(&self, registry_slot: usize) {
+    pub(crate) fn say_registry_slot_used(&self, registry_slot: usize) {
         let of_producers = self.geometry.max_producers as usize;
         let [producers, consumers] = &self.header().registry_slots_used.0;
         let (word, nth) = match registry_slot.checked_sub(of_producers) {

@@ -12,7 +12,7 @@
 //! | part | meaning | set by | cleared by |
 //! |---|---|---|---|
 //! | WAITING | somebody may wait in this round | `prepare` | `notify_all` |
-//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Wakers::remove`, with the last of them |
+//! | WAKER | there are eventfds to be written | `arm` | `notify` and `Wakers::remove`, with the last of them |
 //! | round | how many rounds have ended | `notify_all` adds one | |
 //!
 //! # Memory ordering
@@ -32,7 +32,7 @@ use crate::process::kill_point;
 use crate::sync::Ordering;
 
 const WAITING: u32 = 1;
-const ALARM: u32 = 1 << 1;
+const WAKER: u32 = 1 << 1;
 /// One round that has ended.
 const ROUND: u32 = 1 << 2;
 
@@ -42,7 +42,7 @@ pub(crate) struct Epoch(u32);
 
 impl Epoch {
     fn of(state: u32) -> Self {
-        Self(state & !(WAITING | ALARM))
+        Self(state & !(WAITING | WAKER))
     }
 }
 
@@ -61,7 +61,7 @@ impl Broadcast<'_> {
     /// Whether anyone may wait at those words. After a `Barrier::light`, "no" can be relied on.
     #[inline(always)]
     pub(crate) fn is_awaited(words: &EventWords) -> bool {
-        words.state.load(Ordering::Relaxed) & (WAITING | ALARM) != 0
+        words.state.load(Ordering::Relaxed) & (WAITING | WAKER) != 0
     }
 
     /// Says that this thread is about to wait. Then comes `Barrier::heavy`, another look, and
@@ -143,7 +143,7 @@ impl Broadcast<'_> {
     }
 
     fn line<'b>(&'b self) -> Line<'b> {
-        Line { words: self.words, flag: ALARM }
+        Line { words: self.words, flag: WAKER }
     }
 
     /// Whether the round of `epoch` has ended.
@@ -184,7 +184,7 @@ impl Broadcast<'_> {
 
     fn end_round(self, ring: impl FnOnce() -> usize) {
         let next =
-            |state: u32| (state & (WAITING | ALARM) != 0).then(|| (state & !WAITING).wrapping_add(ROUND));
+            |state: u32| (state & (WAITING | WAKER) != 0).then(|| (state & !WAITING).wrapping_add(ROUND));
         // Release: pairs with the Acquire in `park`.
         let Ok(before) = self.words.state.fetch_update(Ordering::Release, Ordering::Relaxed, next) else {
             return;
@@ -195,7 +195,7 @@ impl Broadcast<'_> {
             counters.wakes.fetch_add(1, Ordering::Relaxed);
             futex::wake(&self.words.state, self.reach, futex::ALL);
         }
-        if before & ALARM != 0 {
+        if before & WAKER != 0 {
             counters.wakes.fetch_add(ring() as u64, Ordering::Relaxed);
         }
     }

@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | waiting | threads that wait for a wake-up yet to come | `prepare` | `notify`; `cancel`, `leave` |
 //! | woken | wake-ups given and not yet taken | `notify` | `park`, `leave`; `cancel` if none is left waiting |
-//! | ALARM | there are eventfds to be written | `arm` | `notify` and `Wakers::remove`, with the last of them |
+//! | WAKER | there are eventfds to be written | `arm` | `notify` and `Wakers::remove`, with the last of them |
 //! | PATIENT | the one who waits looks again by itself soon, and need not be woken for a little | `prepare_patiently` | whatever ends a wait |
 //!
 //! A wake-up belongs to whichever waiter takes it first. Whoever took one, or may have taken one as it
@@ -41,7 +41,7 @@ const WAITING_MASK: u32 = 0x7fff;
 /// One wake-up that was given.
 const WOKEN: u32 = 1 << 15;
 const WOKEN_MASK: u32 = 0x7fff << 15;
-const ALARM: u32 = 1 << 30;
+const WAKER: u32 = 1 << 30;
 const PATIENT: u32 = 1 << 31;
 
 /// The state without one of its wake-ups, if it has one.
@@ -79,7 +79,7 @@ impl EventWords {
     /// Whether anyone waits. After a `Barrier::light`, "no" can be relied on.
     #[inline(always)]
     pub(crate) fn has_waiters(&self) -> bool {
-        self.state.load(Ordering::Relaxed) & (WAITING_MASK | ALARM) != 0
+        self.state.load(Ordering::Relaxed) & (WAITING_MASK | WAKER) != 0
     }
 
     /// Whether a thread waits, or was woken and is on its way.
@@ -95,7 +95,7 @@ impl EventWords {
     /// Whether all who wait need not be woken for a little. If somebody comes who has less patience
     /// meanwhile, it looks after it has said so.
     pub(crate) fn is_patient(&self) -> bool {
-        self.state.load(Ordering::Relaxed) & (PATIENT | ALARM) == PATIENT
+        self.state.load(Ordering::Relaxed) & (PATIENT | WAKER) == PATIENT
     }
 }
 
@@ -200,7 +200,7 @@ impl Event<'_> {
     }
 
     fn line<'b>(&'b self) -> Line<'b> {
-        Line { words: self.words, flag: ALARM }
+        Line { words: self.words, flag: WAKER }
     }
 
     /// Lets one go on who waits: a thread, or an event loop by its waker. The caller has made its change, and
@@ -262,7 +262,7 @@ impl Event<'_> {
         let counters = &self.words.counters;
         let now = self.words.state.load(Ordering::Relaxed);
         let is_wakers_turn =
-            whom == Whom::One && now & ALARM != 0 && self.wakers.is_turn(self.line(), now & WAITING_MASK);
+            whom == Whom::One && now & WAKER != 0 && self.wakers.is_turn(self.line(), now & WAITING_MASK);
         let threads = |state: u32| match whom {
             Whom::All => state & WAITING_MASK,
             Whom::One if is_wakers_turn => 0,
@@ -272,7 +272,7 @@ impl Event<'_> {
             let woken = threads(state);
             // As many as can be counted.
             let tokens = ((state & WOKEN_MASK) / WOKEN + woken).min(WOKEN_MASK / WOKEN) * WOKEN;
-            (state & (WAITING_MASK | ALARM) != 0)
+            (state & (WAITING_MASK | WAKER) != 0)
                 .then(|| (state - woken * WAITING) & !(WOKEN_MASK | PATIENT) | tokens)
         };
         // Release: pairs with the Acquire in `park`.
@@ -284,7 +284,7 @@ impl Event<'_> {
             counters.wakes.fetch_add(1, Ordering::Relaxed);
             futex::wake(&self.words.state, self.reach, threads(before));
         }
-        if before & ALARM != 0 && (whom == Whom::All || threads(before) == 0) {
+        if before & WAKER != 0 && (whom == Whom::All || threads(before) == 0) {
             let most = if whom == Whom::All { usize::MAX } else { 1 };
             let written = self.wakers.ring(self.line(), most);
             counters.wakes.fetch_add(written as u64, Ordering::Relaxed);

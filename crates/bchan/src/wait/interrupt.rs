@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{Point, Reach, Wakers};
 use crate::layout::EventWords;
 
-static NO_ALARMS: Wakers = Wakers::none();
+static NO_WAKERS: Wakers = Wakers::none();
 
 /// Where a thread sleeps.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ impl Place {
     fn disturb(self) {
         // SAFETY: the thread that sleeps there keeps them, and stays on the list until it has left.
         let words = unsafe { &*self.words };
-        Point::at(words, &NO_ALARMS, self.reach, self.is_broadcast).disturb();
+        Point::at(words, &NO_WAKERS, self.reach, self.is_broadcast).disturb();
     }
 }
 

@@ -49,11 +49,11 @@ struct Guarded {
 // SAFETY: the words are atomics, and `memory` keeps them.
 unsafe impl Send for Guarded {}
 
-static NO_ALARMS: Wakers = Wakers::none();
+static NO_WAKERS: Wakers = Wakers::none();
 
 thread_local! {
     /// Whether this thread is a relay.
-    static IS_SENTRY: Cell<bool> = const { Cell::new(false) };
+    static IS_RELAY: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Guarded {
@@ -63,11 +63,11 @@ impl Guarded {
     }
 
     fn event(&self) -> Event<'_> {
-        Event { words: self.words(), wakers: &NO_ALARMS, reach: Reach::Machine }
+        Event { words: self.words(), wakers: &NO_WAKERS, reach: Reach::Machine }
     }
 
     fn broadcast(&self) -> Broadcast<'_> {
-        Broadcast { words: self.words(), wakers: &NO_ALARMS, reach: Reach::Machine, since: None }
+        Broadcast { words: self.words(), wakers: &NO_WAKERS, reach: Reach::Machine, since: None }
     }
 
     /// Whether it is time to write the waker.
@@ -223,11 +223,11 @@ struct Relays {
 }
 
 /// Those of this process, made when first needed and never freed: threads may be in it.
-static SENTRIES: AtomicPtr<Relays> = AtomicPtr::new(std::ptr::null_mut());
+static RELAYS: AtomicPtr<Relays> = AtomicPtr::new(std::ptr::null_mut());
 
 fn relays() -> Option<&'static Relays> {
     // SAFETY: once it is there it is never freed.
-    unsafe { SENTRIES.load(Ordering::Acquire).as_ref() }
+    unsafe { RELAYS.load(Ordering::Acquire).as_ref() }
 }
 
 fn make_relays() -> &'static Relays {
@@ -239,7 +239,7 @@ fn make_relays() -> &'static Relays {
             is_halted: std::sync::atomic::AtomicBool::new(false),
         };
         let (new, null) = (Box::into_raw(Box::new(new)), std::ptr::null_mut());
-        if SENTRIES.compare_exchange(null, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if RELAYS.compare_exchange(null, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: made above, and nobody else has seen it.
             drop(unsafe { Box::from_raw(new) });
         }
@@ -265,7 +265,7 @@ impl Relays {
     }
 
     fn run(&self, number: usize) {
-        IS_SENTRY.set(true);
+        IS_RELAY.set(true);
         loop {
             let orders = self.orders.load(Ordering::Acquire);
             let Some((due, parkings)) = self.look(number) else { return };
@@ -429,7 +429,7 @@ pub(crate) fn dismiss_lookout(memory: &Arc<Memory>) {
     }
     relays.give_orders();
     let is_used = |relay: &Relay| relay.used.contains(&Arc::as_ptr(memory));
-    while !IS_SENTRY.get() && lists.iter().any(is_used) {
+    while !IS_RELAY.get() && lists.iter().any(is_used) {
         lists = relays.moved.wait(lists).unwrap_or_else(PoisonError::into_inner);
     }
 }
@@ -506,5 +506,5 @@ pub(crate) fn resume() {
 /// In the child of a fork: its parent's wakers are not its own. Nothing is freed, as a lock may be held
 /// for ever.
 pub(crate) fn inherit_nothing() {
-    SENTRIES.store(std::ptr::null_mut(), Ordering::Release);
+    RELAYS.store(std::ptr::null_mut(), Ordering::Release);
 }

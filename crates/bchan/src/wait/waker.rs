@@ -276,6 +276,6 @@ pub(super) fn write(waker: i32) {
 }
 
 #[cfg(not(unix))]
-fn write(_alarm: i32) {
+fn write(_waker: i32) {
     unreachable!("there are no wakers here");
 }

@@ -202,7 +202,7 @@ impl<M: Message> Port<M> {
 
     /// A registry slot for one call, if calls need one here.
     #[inline(always)]
-    pub(super) fn lend_seat(&self) -> Result<Option<usize>, HandleError> {
+    pub(super) fn lend_registry_slot(&self) -> Result<Option<usize>, HandleError> {
         if self.shared.memory.is_shared() {
             self.pool.get_or_init(Box::default).borrow(&self.shared).map(Some)
         } else {
@@ -210,7 +210,7 @@ impl<M: Message> Port<M> {
         }
     }
 
-    pub(super) fn give_seat_back(&self, registry_slot: usize) {
+    pub(super) fn give_registry_slot_back(&self, registry_slot: usize) {
         if let Some(pool) = self.pool.get() {
             pool.give_back(registry_slot);
         }

@@ -23,7 +23,7 @@ impl Registration {
     /// One that the port lends, if its users need any.
     #[inline(always)]
     pub(super) fn lent<M: Message>(port: &Port<M>) -> Result<Self, HandleError> {
-        let lent = port.lend_seat()?;
+        let lent = port.lend_registry_slot()?;
         let [sending, receiving] = port.claim_logs(lent);
         Ok(Self { sending, receiving, lent })
     }
@@ -32,7 +32,7 @@ impl Registration {
     #[inline(always)]
     pub(super) fn end<M: Message>(&mut self, port: &Port<M>) {
         if let Some(registry_slot) = self.lent.take() {
-            port.give_seat_back(registry_slot);
+            port.give_registry_slot_back(registry_slot);
         }
     }
 }
