@@ -6,6 +6,7 @@ import os
 import pickle
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -86,6 +87,20 @@ def until_interruptible() -> None:
     if sys.platform == "linux":
         until_asleep(os.getpid(), os.getpid())
     time.sleep(0.02)
+
+
+def errors_after_ctrl_c(program: str) -> str:
+    """What a program says to stderr that is interrupted once it has said "goes", and ends."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "goes\n"
+        child.send_signal(signal.SIGINT)
+        return child.communicate(timeout=DEADLINE)[1]
+    finally:
+        child.kill()
 
 
 def drain(rx: bchan.Consumer | bchan.BytesConsumer, n: int = 256) -> list[Any]:

@@ -1,8 +1,6 @@
 """Closing a handle ends the call of another thread that waits with it."""
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +13,15 @@ import pytest
 from bchan import Channel, Closed, EndOfChannel, select
 from bchan._core import MOST_CASES
 from bchan._types import Mode
-from tests.support import DEADLINE, Task, together, until, until_interruptible, until_parked
+from tests.support import (
+    DEADLINE,
+    Task,
+    errors_after_ctrl_c,
+    together,
+    until,
+    until_interruptible,
+    until_parked,
+)
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 Made = tuple[Any, Any, Callable[[], object]]
@@ -217,14 +223,5 @@ with ch:
 
 
 def test_ctrl_c_in_a_loop_that_closes_its_channel_ends_the_threads_that_send() -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "goes\n"
-        child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=DEADLINE)
-    finally:
-        child.kill()
+    errors = errors_after_ctrl_c(ENDLESS)
     assert errors.rstrip().endswith("KeyboardInterrupt")

@@ -747,23 +747,35 @@ def test_a_child_that_is_older_than_a_handle_does_not_keep_it() -> None:
     older.join(DEADLINE)
 
 
+class ForkedSender:
+    """The child of a fork that sends with what came along, once it is told to."""
+
+    def __init__(self, tx: Any) -> None:
+        self._reader, self._writer = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.read(self._reader, 1)
+            tx.send(7)
+            tx.close()
+            os._exit(0)
+
+    def received(self, rx: Any) -> list[int]:
+        """Tell it, and receive until the end."""
+        os.write(self._writer, b"!")
+        received = list(rx)
+        os.waitpid(self._pid, 0)
+        os.close(self._reader)
+        os.close(self._writer)
+        return received
+
+
 def test_a_handle_that_was_dropped_stays_for_the_child_of_a_fork() -> None:
     ch = shared()
     tx, rx = ch.producer(), ch.consumer()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.read(reader, 1)
-        tx.send(7)
-        tx.close()
-        os._exit(0)
+    child = ForkedSender(tx)
     del tx
     assert ch.active_producers == 1
-    os.write(writer, b"!")
-    assert list(rx) == [7]
-    os.waitpid(child, 0)
-    os.close(reader)
-    os.close(writer)
+    assert child.received(rx) == [7]
 
 
 @pytest.mark.parametrize("is_before", [True, False])
@@ -793,24 +805,14 @@ def test_a_child_that_became_another_program_keeps_no_handle(is_before: bool) ->
 def test_a_child_finds_what_was_left_for_it_after_more_forks_than_are_counted() -> None:
     ch = shared()
     tx, rx = ch.producer(), ch.consumer()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.read(reader, 1)
-        tx.send(7)
-        tx.close()
-        os._exit(0)
+    child = ForkedSender(tx)
     for _ in range(1100):
         other = os.fork()
         if other == 0:
             os._exit(0)
         os.waitpid(other, 0)
     del tx
-    os.write(writer, b"!")
-    assert list(rx) == [7]
-    os.waitpid(child, 0)
-    os.close(reader)
-    os.close(writer)
+    assert child.received(rx) == [7]
 
 
 def test_a_program_that_a_process_starts_keeps_no_handle() -> None:

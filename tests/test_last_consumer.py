@@ -5,7 +5,6 @@ import gc
 import multiprocessing as mp
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,7 @@ import pytest
 
 from bchan import Channel, Closed, EndOfChannel, select
 from bchan._types import Mode
-from tests.support import DEADLINE, Task, end, start, until, until_parked
+from tests.support import DEADLINE, Task, end, errors_after_ctrl_c, start, until, until_parked
 
 MODES: list[Mode] = ["spsc", "mpsc", "spmc", "mpmc"]
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -251,15 +250,6 @@ for n in ch.consumer():
 
 
 def test_ctrl_c_in_a_loop_over_a_consumer_ends_the_threads_that_send() -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", TUTORIAL], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "goes\n"
-        child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=DEADLINE)
-    finally:
-        child.kill()
+    errors = errors_after_ctrl_c(TUTORIAL)
     assert "KeyboardInterrupt" in errors
     assert errors.count(GONE) == 2
