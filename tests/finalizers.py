@@ -73,7 +73,7 @@ class Storm:
         self.slots: Any = None
         self.calls = 0
         capacity = 64 if payload.is_framed(shared) else 8
-        self.ch: Any = bchan.Channel(payload.dtype, capacity, mode, shared=shared)
+        self.ch: Any = bchan.Channel(payload.dtype, capacity, mode, shared=shared, keep_open=True)
         self.tx, self.rx = self.ch.producer(), self.ch.consumer()
         self.senders = [self.tx] + ([self.ch] if mode == "mpmc" else [])
         self.receivers = [self.rx] + ([self.ch] if mode == "mpmc" else [])

@@ -170,7 +170,7 @@ def test_two_threads_may_close_a_handle_at_any_moment_of_the_calls_of_a_third(
                 ch.consumer().close()
 
     for _ in range(60):
-        ch = Channel("u4", capacity=2, mode=mode)
+        ch = Channel("u4", capacity=2, mode=mode, keep_open=True)
         tx, rx = ch.producer(), ch.consumer()
         handle = rx if "receive" in call else tx
         closing = partial(close, ch, handle)

@@ -90,7 +90,7 @@ def test_exec_of_the_last_producer_ends_the_channel(mode: Mode, kind: Any, word:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_an_executing_consumer_had_claimed_comes_again(mode: Mode) -> None:
-    ch = Channel("u8", 16, mode, shared=True)
+    ch = Channel("u8", 16, mode, shared=True, keep_open=True)
     tx, rx = ch.producer(), ch.consumer()
     tx.send_batch(np.arange(16, dtype="u8"))
 
